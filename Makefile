@@ -1,0 +1,48 @@
+# Two commands matter: `make demo` shows the main job, `make test` passes the tests.
+# Both install what is missing (as root, from Debian's packages) or stop and say exactly what to run.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+
+# The build cache lives outside the checkout, so that a repeated run from a fresh clone is quick.
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ferry
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+export FERRY_INTEROP_DIR ?= $(CACHE)/interop
+FERRY := $(CARGO_TARGET_DIR)/debug/ferry
+CORES := legacy mixnet bridge
+
+.PHONY: help demo test lint unit interop bench bench-way setup setup-test
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
+
+demo: setup ## start a whole network on this machine and send messages both ways through the mixnet
+	cargo build --locked --bin ferry
+	"$(FERRY)" demo
+
+test: setup-test lint interop ## everything that must hold: lint, unit and whole-system tests, real peers
+	cargo test --locked --workspace --no-fail-fast
+
+lint: setup ## format, clippy, rustdoc and the purity of the three cores
+	bash tests/lint.sh
+
+unit: setup ## the tests of the three crates without their shells (quick)
+	for core in $(CORES); do cargo test --locked -p $$core --no-default-features; done
+
+interop: setup-test ## build the Go drivers around real peers
+	bash tests/interop/build.sh "$(FERRY_INTEROP_DIR)"
+
+bench: setup ## criterion benches of the cores (ns per operation, ratios)
+	cargo bench --locked -p legacy -p mixnet
+
+bench-way: setup ## 200 messages each way through a devnet, with a table of latencies
+	cargo build --locked --bin ferry
+	"$(FERRY)" demo --messages 200 --every-ms 500 --quiet
+
+setup: ## install or name what the build needs
+	@bash tests/setup.sh build
+
+setup-test: ## install or name what the tests need as well
+	@bash tests/setup.sh test
