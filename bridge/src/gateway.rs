@@ -1,0 +1,17 @@
+//! The gateway protocol: what a client behind the mixnet and a bridge say to each other.
+//!
+//! The specification is `proto/mixbridge.proto`.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`kinds`] | type and tag of a frame, reply blocks |
+//! | [`prefix`] | topic prefixes |
+//! | [`seal`] | the AEAD boxes that objects travel in |
+//! | [`request`] | what a client asks, typed and validated |
+//! | [`response`] | what a bridge answers, typed and validated |
+
+pub mod kinds;
+pub mod prefix;
+pub mod request;
+pub mod response;
+pub mod seal;
