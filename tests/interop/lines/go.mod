@@ -1,0 +1,3 @@
+module ferry/interop/lines
+
+go 1.13
