@@ -1,0 +1,179 @@
+//! Bounds of the node, and the rate limit that guards it from a neighbour.
+//!
+//! Every queue, table and timeout of the mix node is named here with its reason. The rate limit is
+//! a generic cell rate algorithm (GCRA): one instant per neighbour, the "theoretical arrival time"
+//! of its next packet. A packet that comes more than the burst ahead of that time is refused.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::address::PeerKey;
+
+// ---- Our bounds: the relay ----
+
+/// Packets that wait out their delay in a relay: at 500 packets/s and a mean of 400 ms a relay
+/// holds 200 on average, so this is room for twenty such neighbours, in about 20 MiB.
+pub const DELAY_QUEUE_MAX: usize = 4096;
+
+/// Longest time that a relay holds a packet, whatever the packet asks for: a sender must not be
+/// able to park packets here (ten times the mean of any preset is less).
+pub const DELAY_MAX: Duration = Duration::from_secs(10);
+
+/// Packets per second that one neighbour may send for long.
+pub const NEIGHBOUR_RATE_PER_SECOND: u32 = 500;
+
+/// Packets that one neighbour may send at once.
+pub const NEIGHBOUR_BURST: u32 = 1000;
+
+/// Neighbours whose rate is remembered: twice the connections that the shell allows, because a
+/// neighbour that reconnects must find its old bucket.
+pub const NEIGHBOURS_REMEMBERED_MAX: usize = 512;
+
+// ---- Our bounds: the client ----
+
+/// Frames that wait for a payload slot. One object may exceed it, the next one then waits outside:
+/// about 10 minutes of sending at four slots a second.
+pub const SEND_QUEUE_FRAMES_MAX: usize = 2048;
+
+/// Objects that wait for payload slots, so that many small ones stay bounded as well.
+pub const SEND_QUEUE_OBJECTS_MAX: usize = 512;
+
+/// Packets that wait out their pre-send delay: at five packets a second and 400 ms it holds two;
+/// the bound only matters when a clock runs wild.
+pub const PRESEND_QUEUE_MAX: usize = 512;
+
+/// SURBs that we have given out and can still open.
+pub const SURBS_MAX: usize = 10_000;
+
+/// How long a SURB can be used. The epoch of its keys ends it earlier once keys rotate.
+pub const SURB_TTL: Duration = Duration::from_secs(30 * 60);
+
+/// Loops on their way: at 0.7 loops a second and ten seconds until one counts as lost there are
+/// about seven.
+pub const LOOPS_MAX: usize = 256;
+
+/// Outputs that wait to be collected by the owner; the owner drains after every input.
+pub const OUTPUTS_MAX: usize = 8192;
+
+/// Distinct relays on every path before the service.
+pub const RELAYS_NEEDED: usize = 3;
+
+// ---- Our bounds: the shell ----
+
+/// Established connections of the node.
+pub const CONNECTIONS_MAX: u32 = 256;
+
+/// Established connections to one peer: one that we dialled and one that it dialled.
+pub const CONNECTIONS_PER_PEER_MAX: u32 = 2;
+
+/// Connections that are being set up, in each direction.
+pub const CONNECTIONS_PENDING_MAX: u32 = 64;
+
+/// Relays to which a node keeps a connection, so that they can reach it behind a NAT. Half of the
+/// connections, so that others find room.
+pub const CONNECTIONS_KEPT_MAX: usize = 128;
+
+/// Packets that wait for one neighbour's stream: half a second at its permitted rate, 1.1 MiB.
+pub const NEIGHBOUR_QUEUE_MAX: usize = 256;
+
+/// Packets that wait for a connection that is being dialled.
+pub const DIALLING_QUEUE_MAX: usize = 64;
+
+/// Incoming streams that one peer may hold open: one per connection, and room to replace them.
+pub const STREAMS_PER_PEER_MAX: usize = 4;
+
+/// Packets between the network tasks and the core: two bursts' worth would only add delay.
+pub const CORE_QUEUE_MAX: usize = 512;
+
+/// Requests of the local user that wait for the core.
+pub const REQUEST_QUEUE_MAX: usize = 64;
+
+/// Events that wait for the local user. Objects that find it full are dropped and counted.
+pub const EVENT_QUEUE_MAX: usize = 1024;
+
+/// First pause before a lost connection is dialled again.
+pub const REDIAL_FIRST: Duration = Duration::from_millis(500);
+
+/// Longest pause between dials.
+pub const REDIAL_MAX: Duration = Duration::from_secs(10);
+
+/// A neighbour that does not take a packet for this long gets a new stream.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time in which a stopping node sends what it holds.
+pub const SHUTDOWN_MAX: Duration = Duration::from_secs(3);
+
+/// The rate limit of every neighbour.
+pub(crate) struct NeighbourRates {
+    arrivals: BTreeMap<PeerKey, Instant>,
+}
+
+impl NeighbourRates {
+    pub(crate) fn new() -> Self {
+        Self { arrivals: BTreeMap::new() }
+    }
+
+    /// Whether a packet of `from` at `now` is within its rate.
+    pub(crate) fn admit(&mut self, now: Instant, from: PeerKey) -> bool {
+        let gap = Duration::from_secs(1) / NEIGHBOUR_RATE_PER_SECOND;
+        let tolerance = gap * (NEIGHBOUR_BURST - 1);
+        if !self.arrivals.contains_key(&from) && !self.make_room(now) {
+            return false;
+        }
+        let due = self.arrivals.entry(from).or_insert(now);
+        let arrival = (*due).max(now);
+        if arrival.duration_since(now) > tolerance {
+            return false;
+        }
+        *due = arrival + gap;
+        true
+    }
+
+    /// Forgets full buckets when the table is full. False when none could be forgotten.
+    fn make_room(&mut self, now: Instant) -> bool {
+        if self.arrivals.len() >= NEIGHBOURS_REMEMBERED_MAX {
+            self.arrivals.retain(|_, due| *due > now);
+        }
+        self.arrivals.len() < NEIGHBOURS_REMEMBERED_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(n: u16) -> PeerKey {
+        crate::descriptor::tests::peer_key(n)
+    }
+
+    #[test]
+    fn burst_then_rate() {
+        let start = Instant::now();
+        let mut rates = NeighbourRates::new();
+        let burst = (0..2000).filter(|_| rates.admit(start, peer(1))).count();
+        assert_eq!(burst, NEIGHBOUR_BURST as usize);
+        // After one second the bucket has room for one second's rate, and no more.
+        let later = start + Duration::from_secs(1);
+        let after = (0..2000).filter(|_| rates.admit(later, peer(1))).count();
+        assert_eq!(after, NEIGHBOUR_RATE_PER_SECOND as usize);
+    }
+
+    #[test]
+    fn a_flooder_does_not_touch_others() {
+        let start = Instant::now();
+        let mut rates = NeighbourRates::new();
+        while rates.admit(start, peer(1)) {}
+        assert!(rates.admit(start, peer(2)));
+    }
+
+    #[test]
+    fn a_full_table_refuses_strangers_until_buckets_are_full_again() {
+        let start = Instant::now();
+        let mut rates = NeighbourRates::new();
+        for n in 0..NEIGHBOURS_REMEMBERED_MAX {
+            assert!(rates.admit(start, peer(n as u16 + 1)));
+        }
+        assert!(!rates.admit(start, peer(9000)));
+        assert!(rates.admit(start + Duration::from_secs(1), peer(9000)));
+    }
+}
