@@ -1,1 +1,24 @@
-//! legacy
+//! devp2p (RLPx) and Whisper v6: a node that geth and Status clients accept as one of theirs.
+//!
+//! The core does no I/O: it has no clock, no socket and no source of randomness of its own. What needs tokio is behind
+//! the feature `shell`.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`identity`] | secret key, public key, node id |
+//! | [`rlp`], [`keccak`] | the encoding and the hash that everything here is built on |
+//! | [`rlpx`] | encrypted transport: ECIES, handshake, frames, Hello, capabilities, one session per connection |
+//! | [`shh`] | Whisper v6: envelopes, proof of work, pool, peers |
+//! | [`limits`] | every bound of the transport, each with its reason |
+//! | [`now`], [`error`] | time as it is handed in; whose fault an error is |
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
+pub mod error;
+pub mod identity;
+pub mod keccak;
+pub mod limits;
+pub mod now;
+pub mod rlp;
+pub mod rlpx;
+pub mod shh;

@@ -1,0 +1,317 @@
+//! Who a peer is: a secp256k1 key.
+//!
+//! ```text
+//! public key = X (32, big-endian) ‖ Y (32)      without the 04 prefix of the uncompressed form
+//! node id    = keccak256(public key)
+//! signature  = r (32) ‖ s (32) ‖ v (1), v = 0..=3
+//! ```
+//!
+//! A point that is not on the curve, or a coordinate that is not below the field prime, never becomes a [`PublicKey`].
+//! Spec: devp2p node identity, "v4" scheme.
+
+use std::fmt;
+
+use ethereum_types::H256;
+use rand_core::CryptoRng;
+use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
+use secp256k1::{Message, ecdh};
+use thiserror::Error;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::keccak::keccak256;
+
+/// Bytes of a secret key.
+pub const SECRET_KEY_LEN: usize = 32;
+/// Bytes of a public key on the wire.
+pub const PUBLIC_KEY_LEN: usize = 64;
+/// Bytes of a signature with its recovery id.
+pub const SIGNATURE_LEN: usize = 65;
+/// Bytes of a node id.
+pub const NODE_ID_LEN: usize = 32;
+
+/// A static or ephemeral secret key. Erased when dropped; never shown.
+pub struct SecretKey(secp256k1::SecretKey);
+
+impl SecretKey {
+    /// A key from its bytes; they must be a number from 1 to the group order less one.
+    pub fn from_bytes(bytes: &[u8; SECRET_KEY_LEN]) -> Result<SecretKey, KeyError> {
+        secp256k1::SecretKey::from_secret_bytes(*bytes)
+            .map(SecretKey)
+            .map_err(|_| KeyError::SecretOutOfRange)
+    }
+
+    /// A fresh key.
+    pub fn generate(rng: &mut impl CryptoRng) -> SecretKey {
+        let mut bytes = Zeroizing::new([0; SECRET_KEY_LEN]);
+        loop {
+            rng.fill_bytes(&mut *bytes);
+            if let Ok(key) = SecretKey::from_bytes(&bytes) {
+                return key;
+            }
+        }
+    }
+
+    /// The bytes of the key, for the one place that stores it.
+    pub fn to_bytes(&self) -> Zeroizing<[u8; SECRET_KEY_LEN]> {
+        Zeroizing::new(self.0.to_secret_bytes())
+    }
+
+    /// The public key that belongs to it.
+    pub fn public(&self) -> PublicKey {
+        PublicKey(self.0.public_key())
+    }
+
+    /// The X coordinate of the shared point, the only form in which devp2p uses a key agreement.
+    pub fn agree(&self, with: &PublicKey) -> Zeroizing<[u8; 32]> {
+        let mut point = ecdh::shared_secret_point(&with.0, &self.0);
+        let mut x = Zeroizing::new([0; 32]);
+        x.copy_from_slice(&point[..32]);
+        point.zeroize();
+        x
+    }
+
+    /// Signs 32 bytes as they are, without hashing them.
+    pub fn sign(&self, digest: &[u8; 32]) -> [u8; SIGNATURE_LEN] {
+        let signature =
+            RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(*digest), &self.0);
+        let (id, compact) = signature.serialize_compact();
+        let mut bytes = [0; SIGNATURE_LEN];
+        bytes[..64].copy_from_slice(&compact);
+        bytes[64] = id.to_u8();
+        bytes
+    }
+}
+
+impl Clone for SecretKey {
+    fn clone(&self) -> SecretKey {
+        SecretKey(self.0)
+    }
+}
+
+impl Drop for SecretKey {
+    fn drop(&mut self) {
+        self.0.non_secure_erase();
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey")
+    }
+}
+
+/// A point on the curve.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublicKey(secp256k1::PublicKey);
+
+impl PublicKey {
+    /// A key from X ‖ Y, checked to be on the curve.
+    pub fn from_bytes(bytes: &[u8; PUBLIC_KEY_LEN]) -> Result<PublicKey, KeyError> {
+        let mut prefixed = [0; 1 + PUBLIC_KEY_LEN];
+        prefixed[0] = UNCOMPRESSED;
+        prefixed[1..].copy_from_slice(bytes);
+        secp256k1::PublicKey::from_byte_array_uncompressed(prefixed)
+            .map(PublicKey)
+            .map_err(|_| KeyError::NotOnCurve)
+    }
+
+    /// A key from 04 ‖ X ‖ Y; no other prefix is accepted.
+    pub fn from_prefixed(bytes: &[u8; 1 + PUBLIC_KEY_LEN]) -> Result<PublicKey, KeyError> {
+        if bytes[0] != UNCOMPRESSED {
+            return Err(KeyError::Prefix { found: bytes[0] });
+        }
+        secp256k1::PublicKey::from_byte_array_uncompressed(*bytes)
+            .map(PublicKey)
+            .map_err(|_| KeyError::NotOnCurve)
+    }
+
+    /// X ‖ Y.
+    pub fn to_bytes(&self) -> [u8; PUBLIC_KEY_LEN] {
+        let mut bytes = [0; PUBLIC_KEY_LEN];
+        bytes.copy_from_slice(&self.to_prefixed()[1..]);
+        bytes
+    }
+
+    /// 04 ‖ X ‖ Y, the form of ECIES and of the JSON-RPC.
+    pub fn to_prefixed(&self) -> [u8; 1 + PUBLIC_KEY_LEN] {
+        self.0.serialize_uncompressed()
+    }
+
+    /// The node id of whoever holds the secret key.
+    pub fn node_id(&self) -> NodeId {
+        NodeId::new(keccak256(&self.to_bytes()))
+    }
+
+    /// The key that made a signature over these 32 bytes.
+    ///
+    /// The recovery id is 0..=3, never 27 or 28. A high `s` is accepted, as all peers do.
+    pub fn recover(
+        digest: &[u8; 32],
+        signature: &[u8; SIGNATURE_LEN],
+    ) -> Result<PublicKey, KeyError> {
+        let v = signature[64];
+        let id =
+            RecoveryId::try_from(i32::from(v)).map_err(|_| KeyError::RecoveryId { found: v })?;
+        RecoverableSignature::from_compact(&signature[..64], id)
+            .and_then(|signature| signature.recover(Message::from_digest(*digest)))
+            .map(PublicKey)
+            .map_err(|_| KeyError::Signature)
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({}…)", hex::encode(&self.to_bytes()[..4]))
+    }
+}
+
+/// The short name of a peer, under which everything about it is kept.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(H256);
+
+impl NodeId {
+    /// An id from its bytes.
+    pub const fn new(bytes: [u8; NODE_ID_LEN]) -> NodeId {
+        NodeId(H256(bytes))
+    }
+
+    /// The bytes.
+    pub const fn as_bytes(&self) -> &[u8; NODE_ID_LEN] {
+        &self.0.0
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NodeId({}…)", hex::encode(&self.0.0[..4]))
+    }
+}
+
+/// Why bytes are not a key or a signature.
+#[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// Zero, or not below the group order.
+    #[error("the secret key is zero or not below the group order")]
+    SecretOutOfRange,
+    /// A coordinate is too large, or the point is elsewhere.
+    #[error("the public key is not a point on the curve")]
+    NotOnCurve,
+    /// Not the uncompressed form.
+    #[error("the public key starts with {found:#04x}, not with 0x04")]
+    Prefix {
+        /// The byte in its place.
+        found: u8,
+    },
+    /// The last byte of a signature is not 0..=3.
+    #[error("the recovery id is {found}, not 0 to 3")]
+    RecoveryId {
+        /// The byte in its place.
+        found: u8,
+    },
+    /// `r` or `s` is out of range, or no key fits.
+    #[error("no public key fits the signature")]
+    Signature,
+}
+
+/// The prefix of the uncompressed form.
+const UNCOMPRESSED: u8 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(text: &str) -> SecretKey {
+        SecretKey::from_bytes(&hex::decode(text).unwrap().try_into().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn published_keys_and_ids() {
+        for (key, public, id) in [
+            (
+                "49a7b37aa6f6645917e7b807e9d1c00d4fa71f18343b0d4122a4d2df64dd6fee",
+                "fda1cff674c90c9a197539fe3dfb53086ace64f83ed7c6eabec741f7f381cc803e52ab2cd55d5569bce4347107a310dfd5f88a010cd2ffd1005ca406f1842877",
+                "6469cc2093f39e9117071e660d3ab14bbad3d99f4203bd7a11acb94882050e7e",
+            ),
+            (
+                "b71c71a67e1177ad4e901695e1b4b9ee17ae16c6668d313eac2f96dbcda3f291",
+                "ca634cae0d49acb401d8a4c6b6fe8c55b70d115bf400769cc1400f3258cd31387574077f301b421bc84df7266c44e9e6d569fc56be00812904767bf5ccd1fc7f",
+                "a448f24c6d18e575453db13171562b71999873db5b286df957af199ec94617f7",
+            ),
+        ] {
+            let key = secret(key);
+            assert_eq!(hex::encode(key.public().to_bytes()), public);
+            assert_eq!(hex::encode(key.public().node_id().as_bytes()), id);
+            assert_eq!(
+                PublicKey::from_bytes(&key.public().to_bytes()),
+                Ok(key.public())
+            );
+        }
+    }
+
+    #[test]
+    fn points_off_the_curve_and_large_coordinates_are_refused() {
+        let key =
+            secret("49a7b37aa6f6645917e7b807e9d1c00d4fa71f18343b0d4122a4d2df64dd6fee").public();
+        let mut off = key.to_bytes();
+        off[63] ^= 1;
+        assert_eq!(PublicKey::from_bytes(&off), Err(KeyError::NotOnCurve));
+        let mut large = key.to_bytes();
+        large[..32].fill(0xff);
+        assert_eq!(PublicKey::from_bytes(&large), Err(KeyError::NotOnCurve));
+        assert_eq!(PublicKey::from_bytes(&[0; 64]), Err(KeyError::NotOnCurve));
+        // The hybrid prefixes 06 and 07 are a legal encoding elsewhere, not here.
+        let mut hybrid = key.to_prefixed();
+        hybrid[0] = 6 | (hybrid[64] & 1);
+        assert!(matches!(
+            PublicKey::from_prefixed(&hybrid),
+            Err(KeyError::Prefix { .. })
+        ));
+    }
+
+    #[test]
+    fn secrets_out_of_range_are_refused() {
+        assert!(matches!(
+            SecretKey::from_bytes(&[0; 32]),
+            Err(KeyError::SecretOutOfRange)
+        ));
+        assert!(matches!(
+            SecretKey::from_bytes(&[0xff; 32]),
+            Err(KeyError::SecretOutOfRange)
+        ));
+    }
+
+    #[test]
+    fn signatures_name_their_signer() {
+        let key = secret("b71c71a67e1177ad4e901695e1b4b9ee17ae16c6668d313eac2f96dbcda3f291");
+        let digest = keccak256(b"digest");
+        let mut signature = key.sign(&digest);
+        assert_eq!(PublicKey::recover(&digest, &signature), Ok(key.public()));
+        signature[64] += 27;
+        assert!(matches!(
+            PublicKey::recover(&digest, &signature),
+            Err(KeyError::RecoveryId { .. })
+        ));
+        signature[64] = 0;
+        signature[..32].fill(0);
+        assert_eq!(
+            PublicKey::recover(&digest, &signature),
+            Err(KeyError::Signature)
+        );
+    }
+
+    #[test]
+    fn agreement_is_the_published_token() {
+        let a = secret("49a7b37aa6f6645917e7b807e9d1c00d4fa71f18343b0d4122a4d2df64dd6fee");
+        let b = secret("b71c71a67e1177ad4e901695e1b4b9ee17ae16c6668d313eac2f96dbcda3f291");
+        let expected = "2d21423c1dc3355da36e7f2c2b530eeffcf0680f93201a958b2ec3a7d04958e6";
+        assert_eq!(hex::encode(*a.agree(&b.public())), expected);
+        assert_eq!(hex::encode(*b.agree(&a.public())), expected);
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_a_secret() {
+        let key = secret("49a7b37aa6f6645917e7b807e9d1c00d4fa71f18343b0d4122a4d2df64dd6fee");
+        assert_eq!(format!("{key:?}"), "SecretKey");
+    }
+}
