@@ -4,12 +4,14 @@
 //!
 //! | module | content |
 //! |---|---|
+//! | [`client`] | the edge: registers, posts and receives for a local client |
 //! | [`kinds`] | type and tag of a frame, reply blocks |
 //! | [`prefix`] | topic prefixes |
 //! | [`seal`] | the AEAD boxes that objects travel in |
 //! | [`request`] | what a client asks, typed and validated |
 //! | [`response`] | what a bridge answers, typed and validated |
 
+pub mod client;
 pub mod kinds;
 pub mod prefix;
 pub mod request;

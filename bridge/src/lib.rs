@@ -4,11 +4,25 @@
 //!
 //! | module | content |
 //! |---|---|
+//! | [`port`] | what the bridge says to the two networks, and what they say to it |
 //! | [`mvds`] | message ids, payload codec, synchronisation state machine; imports nothing else of this crate |
-//! | [`gateway`] | boxes, requests and responses between a client behind the mixnet and a bridge |
+//! | [`gateway`] | boxes, requests and responses between a client behind the mixnet and a bridge, and the client itself |
+//! | [`engine`] | the bridge: deliveries to registrations, posts to Whisper |
+//! | [`policy`] | what a bridge takes into Whisper |
+//! | [`store`] | durable families of keys, in memory and in RocksDB |
+//! | `ledger` | one batch per input, effects after their batch |
+//! | `seen` | what was taken already, for seven days |
+//! | [`counters`] | transfers and drops |
 
+#![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod counters;
+pub mod engine;
 pub mod gateway;
+mod ledger;
 pub mod mvds;
+pub mod policy;
 pub mod port;
+mod seen;
+pub mod store;
