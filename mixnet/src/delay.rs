@@ -37,7 +37,11 @@ pub(crate) struct DelayQueue<T> {
 
 impl<T> DelayQueue<T> {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { waiting: BTreeMap::new(), pushed: 0, capacity }
+        Self {
+            waiting: BTreeMap::new(),
+            pushed: 0,
+            capacity,
+        }
     }
 
     /// Holds `item` until `due`; gives it back when the queue is full.
@@ -100,8 +104,9 @@ mod tests {
         for (seed, mean_ms) in [(1, 80), (2, 200), (3, 400)] {
             let mut rng = rng(seed);
             let mean = Duration::from_millis(mean_ms);
-            let samples =
-                (0..10_000).map(|_| exponential(&mut rng, mean).as_secs_f64()).collect::<Vec<_>>();
+            let samples = (0..10_000)
+                .map(|_| exponential(&mut rng, mean).as_secs_f64())
+                .collect::<Vec<_>>();
             // One per cent level for 10⁴ samples.
             let distance = kolmogorov_smirnov(samples, mean.as_secs_f64());
             assert!(distance <= 0.0163, "seed {seed}: distance {distance}");
@@ -136,7 +141,10 @@ mod tests {
         }
         let longest = exponential(&mut Ones, Duration::from_secs(1));
         assert!(longest <= Duration::from_secs_f64(TAIL_CUT), "{longest:?}");
-        assert!(longest > Duration::from_secs_f64(TAIL_CUT - 0.01), "{longest:?}");
+        assert!(
+            longest > Duration::from_secs_f64(TAIL_CUT - 0.01),
+            "{longest:?}"
+        );
         assert_eq!(exponential(&mut rng(1), Duration::ZERO), Duration::ZERO);
     }
 

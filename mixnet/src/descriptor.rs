@@ -56,11 +56,15 @@ impl Capabilities {
     }
 
     fn names(self) -> Vec<String> {
-        [(self.relay, "relay"), (self.bridge, "bridge"), (self.mailbox, "mailbox")]
-            .into_iter()
-            .filter(|(offered, _)| *offered)
-            .map(|(_, name)| name.to_owned())
-            .collect()
+        [
+            (self.relay, "relay"),
+            (self.bridge, "bridge"),
+            (self.mailbox, "mailbox"),
+        ]
+        .into_iter()
+        .filter(|(offered, _)| *offered)
+        .map(|(_, name)| name.to_owned())
+        .collect()
     }
 
     fn from_names(names: &[String]) -> Result<Self, DescriptorError> {
@@ -111,9 +115,12 @@ impl Descriptor {
             .map_err(|_| DescriptorError::BadIdentity)?;
         check(&statement)?;
         let digest = digest(&signed_bytes(&peer, &statement));
-        let signature =
-            secp256k1::ecdsa::sign(secp256k1::Message::from_digest(digest), &secret);
-        Ok(Self { peer, statement, signature: signature.serialize_compact() })
+        let signature = secp256k1::ecdsa::sign(secp256k1::Message::from_digest(digest), &secret);
+        Ok(Self {
+            peer,
+            statement,
+            signature: signature.serialize_compact(),
+        })
     }
 
     /// Checks the fields and the signature. Every way to get a descriptor calls it.
@@ -122,8 +129,7 @@ impl Descriptor {
         let bad = |_| DescriptorError::Signature;
         let digest = digest(&signed_bytes(&self.peer, &self.statement));
         let key = secp256k1::PublicKey::from_slice(self.peer.as_bytes()).map_err(bad)?;
-        let signature =
-            secp256k1::ecdsa::Signature::from_compact(&self.signature).map_err(bad)?;
+        let signature = secp256k1::ecdsa::Signature::from_compact(&self.signature).map_err(bad)?;
         secp256k1::ecdsa::verify(&signature, secp256k1::Message::from_digest(digest), &key)
             .map_err(bad)
     }
@@ -173,7 +179,11 @@ impl Descriptor {
                 })?;
             if let Some(first) = read.iter().position(|other| other.peer == descriptor.peer) {
                 let (first, second) = (first + 1, index + 1);
-                return Err(DescriptorListError::Duplicate { first, second, peer });
+                return Err(DescriptorListError::Duplicate {
+                    first,
+                    second,
+                    peer,
+                });
             }
             read.push(descriptor);
         }
@@ -222,9 +232,17 @@ fn check(statement: &Statement) -> Result<(), DescriptorError> {
     if address.is_some_and(|a| a.ip().is_unspecified() || a.port() == 0) {
         return Err(DescriptorError::UnusableAddress);
     }
-    let Capabilities { relay, bridge, mailbox } = statement.capabilities;
+    let Capabilities {
+        relay,
+        bridge,
+        mailbox,
+    } = statement.capabilities;
     if (relay || mailbox) && address.is_none() {
-        return Err(DescriptorError::NoAddress(if relay { "relay" } else { "mailbox" }));
+        return Err(DescriptorError::NoAddress(if relay {
+            "relay"
+        } else {
+            "mailbox"
+        }));
     }
     if bridge && statement.gateway_key.is_none() {
         return Err(DescriptorError::NoGatewayKey);
@@ -236,7 +254,9 @@ fn check(statement: &Statement) -> Result<(), DescriptorError> {
 }
 
 fn signed_bytes(peer: &PeerKey, statement: &Statement) -> [u8; SIGNED_LEN] {
-    let address = statement.address.unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+    let address = statement
+        .address
+        .unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
     let transport = match statement.transport {
         Transport::Tcp => 0,
         Transport::Quic => 1,
@@ -257,7 +277,11 @@ fn signed_bytes(peer: &PeerKey, statement: &Statement) -> [u8; SIGNED_LEN] {
 }
 
 fn digest(signed: &[u8; SIGNED_LEN]) -> [u8; 32] {
-    Sha256::new().chain_update(DOMAIN).chain_update(signed).finalize().into()
+    Sha256::new()
+        .chain_update(DOMAIN)
+        .chain_update(signed)
+        .finalize()
+        .into()
 }
 
 /// The first bytes of a key: enough to find the entry in the file.
@@ -324,7 +348,9 @@ impl Written {
                 transport,
                 mix_key: PublicKey::from_bytes(bytes("mix_key", &self.mix_key)?),
                 capabilities: Capabilities::from_names(&self.capabilities)?,
-                gateway_key: gateway_key.map(|text| bytes("gateway_key", text)).transpose()?,
+                gateway_key: gateway_key
+                    .map(|text| bytes("gateway_key", text))
+                    .transpose()?,
             },
             signature: bytes("signature", &self.signature)?,
         };
@@ -335,8 +361,11 @@ impl Written {
 
 fn bytes<const N: usize>(field: &'static str, text: &str) -> Result<[u8; N], DescriptorError> {
     let mut bytes = [0; N];
-    hex::decode_to_slice(text, &mut bytes)
-        .map_err(|_| DescriptorError::Hex { field, bytes: N, given: text.len() })?;
+    hex::decode_to_slice(text, &mut bytes).map_err(|_| DescriptorError::Hex {
+        field,
+        bytes: N,
+        given: text.len(),
+    })?;
     Ok(bytes)
 }
 
@@ -348,7 +377,9 @@ pub enum DescriptorError {
     #[error("it does not read as a descriptor: {0}")]
     Json(String),
     /// A version that this build does not know.
-    #[error("it has version {0}, this build reads version 1: update ferry, or the node that wrote it")]
+    #[error(
+        "it has version {0}, this build reads version 1: update ferry, or the node that wrote it"
+    )]
     Version(u8),
     /// A byte string of the wrong length or with other characters.
     #[error("field {field} must be {bytes} bytes in hexadecimal digits, it has {given} characters")]

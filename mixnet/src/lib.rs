@@ -12,24 +12,49 @@
 //! - [`replay`]: the tags of the packets that a key has seen
 //! - [`message`]: what the 3968 bytes of a packet say
 //! - [`fragment`]: objects of up to 1,200,000 bytes in frames of one packet each
+//! - [`descriptor`], [`topology`]: who exists, where, and what they offer
+//! - [`preset`]: how often a node sends and how long packets rest
+//! - [`delay`], `schedule`, `cover`, `send_queue`, `client`: Poisson clocks and what leaves in their slots
+//! - `quality`: which relays are usable
+//! - [`limits`]: every bound of a node with its reason
+//! - [`counters`]: what a node counts
+//! - [`node`]: relay and client in one
 //! - `vectors` (feature `vectors`): the JSON test vectors against this build
 
 pub mod address;
+mod client;
+pub mod counters;
+mod cover;
+pub mod delay;
+pub mod descriptor;
 pub mod error;
 pub mod fragment;
 pub mod geometry;
+pub mod limits;
 pub mod message;
+pub mod node;
 pub mod now;
+pub mod preset;
+mod quality;
 pub mod replay;
+mod schedule;
+mod send_queue;
 pub mod sphinx;
+pub mod topology;
 #[cfg(feature = "vectors")]
 pub mod vectors;
 
 pub use address::{Address, AddressPolicy, PeerKey, Transport};
+pub use client::TooFewRelays;
+pub use counters::{Counters, PacketKind};
+pub use descriptor::{Capabilities, Descriptor, DescriptorError, DescriptorListError, Statement};
 pub use error::{BuildError, DropReason};
 pub use fragment::{Object, Reassembler};
+pub use node::{Arrival, Node, NodeConfig, SendError};
 pub use now::Now;
+pub use preset::Preset;
 pub use replay::{Replay, ReplayStore};
 pub use sphinx::{
     Hop, Packet, Peeled, PublicKey, SecretKey, Surb, SurbId, SurbKeys, build, make_surb, peel,
 };
+pub use topology::{Topology, TopologyError};

@@ -45,15 +45,9 @@ pub const PRESEND_QUEUE_MAX: usize = 512;
 /// SURBs that we have given out and can still open.
 pub const SURBS_MAX: usize = 10_000;
 
-/// How long a SURB can be used. The epoch of its keys ends it earlier once keys rotate.
-pub const SURB_TTL: Duration = Duration::from_secs(30 * 60);
-
 /// Loops on their way: at 0.7 loops a second and ten seconds until one counts as lost there are
 /// about seven.
 pub const LOOPS_MAX: usize = 256;
-
-/// Outputs that wait to be collected by the owner; the owner drains after every input.
-pub const OUTPUTS_MAX: usize = 8192;
 
 /// Distinct relays on every path before the service.
 pub const RELAYS_NEEDED: usize = 3;
@@ -110,7 +104,9 @@ pub(crate) struct NeighbourRates {
 
 impl NeighbourRates {
     pub(crate) fn new() -> Self {
-        Self { arrivals: BTreeMap::new() }
+        Self {
+            arrivals: BTreeMap::new(),
+        }
     }
 
     /// Whether a packet of `from` at `now` is within its rate.

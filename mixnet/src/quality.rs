@@ -31,8 +31,9 @@ const SCORE_MIN: f64 = 0.75;
 /// So many lost loops in a row need no long history.
 const LOST_IN_ROW_MAX: u32 = 8;
 
-/// So many returned loops in a row bring an avoided relay back.
-const RETURNED_IN_ROW: u32 = 8;
+/// So many returned loops in a row bring an avoided relay back: one that drops 30 % gets there once
+/// in a thousand tries.
+const RETURNED_IN_ROW: u32 = 16;
 
 /// One loop of so many probes an avoided relay, if there is one.
 const PROBE_EVERY: usize = 4;
@@ -65,7 +66,13 @@ struct Relay {
 impl Relay {
     fn new(kept: bool) -> Self {
         let link = if kept { Link::Awaited } else { Link::NotKept };
-        Self { link, losses: 0, history: 0, loops: 0, avoided: false }
+        Self {
+            link,
+            losses: 0,
+            history: 0,
+            loops: 0,
+            avoided: false,
+        }
     }
 
     fn reachable(&self) -> bool {
@@ -121,7 +128,10 @@ pub(crate) struct Relays {
 
 impl Relays {
     pub(crate) fn new(topology: &Topology, own: PeerKey) -> Self {
-        let mut relays = Self { relays: BTreeMap::new(), usable: Vec::new() };
+        let mut relays = Self {
+            relays: BTreeMap::new(),
+            usable: Vec::new(),
+        };
         relays.set_topology(topology, own);
         relays
     }
@@ -131,11 +141,16 @@ impl Relays {
         let kept = topology.kept_by(own);
         let mut known = std::mem::take(&mut self.relays);
         for peer in topology.relays_for(own) {
-            let relay = known.remove(&peer).unwrap_or_else(|| Relay::new(kept.contains(&peer)));
+            let relay = known
+                .remove(&peer)
+                .unwrap_or_else(|| Relay::new(kept.contains(&peer)));
             self.relays.insert(peer, relay);
         }
         let gone = known.keys().any(|peer| self.usable.contains(peer));
-        Change { stale: gone, ..self.refresh() }
+        Change {
+            stale: gone,
+            ..self.refresh()
+        }
     }
 
     /// A connection to `peer` stands.
@@ -148,17 +163,27 @@ impl Relays {
             (relay.avoided, relay.history, relay.loops) = (false, 0, 0);
         }
         relay.link = Link::Up;
-        Change { stale: false, ..self.refresh() }
+        Change {
+            stale: false,
+            ..self.refresh()
+        }
     }
 
     /// The last connection to `peer` closed.
     pub(crate) fn lost(&mut self, peer: PeerKey) -> Change {
-        let Some(relay) = self.relays.get_mut(&peer).filter(|relay| relay.link == Link::Up) else {
+        let Some(relay) = self
+            .relays
+            .get_mut(&peer)
+            .filter(|relay| relay.link == Link::Up)
+        else {
             return Change::default();
         };
         relay.link = Link::Lost;
         relay.losses += 1;
-        Change { stale: false, ..self.refresh() }
+        Change {
+            stale: false,
+            ..self.refresh()
+        }
     }
 
     /// A dial of `peer` failed.
@@ -177,7 +202,10 @@ impl Relays {
             Link::Awaited | Link::Down => false,
         };
         relay.link = Link::Down;
-        Change { stale, ..self.refresh() }
+        Change {
+            stale,
+            ..self.refresh()
+        }
     }
 
     /// Computes the usable relays anew.
@@ -193,7 +221,10 @@ impl Relays {
         let stale = self.usable.iter().any(|peer| !usable.contains(peer));
         let changed = self.usable != usable;
         self.usable = usable;
-        Change { usable: changed, stale }
+        Change {
+            usable: changed,
+            stale,
+        }
     }
 
     fn reachable(&self, avoided: bool) -> impl Iterator<Item = PeerKey> {
@@ -205,7 +236,10 @@ impl Relays {
 
     /// The usable relays other than `except`, in order.
     pub(crate) fn usable(&self, except: Option<PeerKey>) -> impl Iterator<Item = PeerKey> {
-        self.usable.iter().copied().filter(move |peer| Some(*peer) != except)
+        self.usable
+            .iter()
+            .copied()
+            .filter(move |peer| Some(*peer) != except)
     }
 
     /// Number of relays in the network, this node apart.
@@ -243,13 +277,17 @@ impl Relays {
     /// Notes which relays a loop that leaves now depends on.
     pub(crate) fn depart(&self, path: [PeerKey; RELAYS_NEEDED]) -> LoopPath {
         let losses = |peer| self.relays.get(&peer).map_or(0, |relay| relay.losses);
-        LoopPath { relays: path.map(|peer| (peer, losses(peer))) }
+        LoopPath {
+            relays: path.map(|peer| (peer, losses(peer))),
+        }
     }
 
     /// A loop came back, or counts as lost.
     pub(crate) fn loop_ended(&mut self, path: &LoopPath, returned: bool) -> Change {
         let broken = |(peer, losses): &(PeerKey, u64)| {
-            self.relays.get(peer).is_none_or(|relay| relay.losses != *losses)
+            self.relays
+                .get(peer)
+                .is_none_or(|relay| relay.losses != *losses)
         };
         // When a connection broke on the way it is known why the loop is lost.
         if !returned && path.relays.iter().any(broken) {

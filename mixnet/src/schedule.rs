@@ -28,11 +28,19 @@ impl PoissonClock {
     /// A clock of `rate` ticks a second from `start` on. A rate of zero never ticks.
     pub(crate) fn new(rate: f64, start: Instant, mut rng: ChaCha20Rng) -> Self {
         if rate <= 0.0 {
-            return Self { mean_gap: Duration::ZERO, next: None, rng };
+            return Self {
+                mean_gap: Duration::ZERO,
+                next: None,
+                rng,
+            };
         }
         let mean_gap = Duration::from_secs_f64(1.0 / rate);
         let next = Some(start + exponential(&mut rng, mean_gap));
-        Self { mean_gap, next, rng }
+        Self {
+            mean_gap,
+            next,
+            rng,
+        }
     }
 
     /// Whether a tick is due; if so the next one is drawn. Call until false.
@@ -41,7 +49,11 @@ impl PoissonClock {
             return false;
         };
         let gap = exponential(&mut self.rng, self.mean_gap);
-        let from = if now.duration_since(due) > CATCH_UP_MAX { now } else { due };
+        let from = if now.duration_since(due) > CATCH_UP_MAX {
+            now
+        } else {
+            due
+        };
         self.next = Some(from + gap);
         true
     }

@@ -21,17 +21,18 @@ pub struct Topology {
 
 impl Topology {
     /// A network of these descriptors. Refuses addresses that `policy` does not dial.
-    pub fn new(
-        descriptors: Vec<Descriptor>,
-        policy: AddressPolicy,
-    ) -> Result<Self, TopologyError> {
+    pub fn new(descriptors: Vec<Descriptor>, policy: AddressPolicy) -> Result<Self, TopologyError> {
         let mut network = Self::default();
         for (index, descriptor) in descriptors.into_iter().enumerate() {
             let (entry, peer) = (index + 1, descriptor.peer());
             if let Some(address) = address_of(&descriptor) {
                 policy
                     .check(&address)
-                    .map_err(|source| TopologyError::Address { entry, peer, source })?;
+                    .map_err(|source| TopologyError::Address {
+                        entry,
+                        peer,
+                        source,
+                    })?;
             }
             if network.descriptors.insert(peer, descriptor).is_some() {
                 return Err(TopologyError::Duplicate { entry, peer });
@@ -75,7 +76,11 @@ impl Topology {
         let mut kept: Vec<_> = self.relays_for(own).collect();
         if kept.len() > CONNECTIONS_KEPT_MAX {
             let rank = |peer: &PeerKey| -> [u8; 32] {
-                Sha256::new().chain_update(own.as_bytes()).chain_update(peer.as_bytes()).finalize().into()
+                Sha256::new()
+                    .chain_update(own.as_bytes())
+                    .chain_update(peer.as_bytes())
+                    .finalize()
+                    .into()
             };
             kept.sort_by_cached_key(rank);
             kept.truncate(CONNECTIONS_KEPT_MAX);
@@ -88,20 +93,33 @@ impl Topology {
     pub fn hop(&self, peer: &PeerKey) -> Option<Hop> {
         let descriptor = self.descriptors.get(peer)?;
         let address = address_of(descriptor).unwrap_or_else(|| nowhere(*peer));
-        Some(Hop { key: descriptor.mix_key(), address })
+        Some(Hop {
+            key: descriptor.mix_key(),
+            address,
+        })
     }
 }
 
 /// The address of a node that listens.
 pub fn address_of(descriptor: &Descriptor) -> Option<Address> {
     let at = descriptor.address()?;
-    Some(Address::direct(*at.ip(), descriptor.transport(), at.port(), descriptor.peer()))
+    Some(Address::direct(
+        *at.ip(),
+        descriptor.transport(),
+        at.port(),
+        descriptor.peer(),
+    ))
 }
 
 /// The address of a peer that can be reached only over a connection that it made: the next hop
 /// looks for the peer, never at the rest.
 pub fn nowhere(peer: PeerKey) -> Address {
-    Address::direct(std::net::Ipv4Addr::UNSPECIFIED, crate::address::Transport::Tcp, 0, peer)
+    Address::direct(
+        std::net::Ipv4Addr::UNSPECIFIED,
+        crate::address::Transport::Tcp,
+        0,
+        peer,
+    )
 }
 
 /// Why a set of descriptors is refused.
@@ -139,7 +157,9 @@ mod tests {
     use crate::descriptor::{Capabilities, Statement};
     use crate::sphinx::PublicKey;
 
-    const ANYWHERE: AddressPolicy = AddressPolicy { allow_private: true };
+    const ANYWHERE: AddressPolicy = AddressPolicy {
+        allow_private: true,
+    };
 
     fn node(n: u16, relay: bool) -> Descriptor {
         let statement = Statement {
@@ -147,7 +167,10 @@ mod tests {
             address: Some(std::net::SocketAddrV4::new([127, 0, 0, 1].into(), 5000 + n)),
             transport: Transport::Tcp,
             mix_key: PublicKey::from_bytes([9; 32]),
-            capabilities: Capabilities { relay, ..Capabilities::default() },
+            capabilities: Capabilities {
+                relay,
+                ..Capabilities::default()
+            },
             gateway_key: None,
         };
         Descriptor::sign(statement, &identity(n)).unwrap()
@@ -158,7 +181,10 @@ mod tests {
         let network = Topology::new(vec![node(1, true), node(2, true), node(3, false)], ANYWHERE);
         let network = network.unwrap();
         assert_eq!(network.len(), 3);
-        assert_eq!(network.relays_for(peer_key(1)).collect::<Vec<_>>(), [peer_key(2)]);
+        assert_eq!(
+            network.relays_for(peer_key(1)).collect::<Vec<_>>(),
+            [peer_key(2)]
+        );
         assert_eq!(network.relays_for(peer_key(3)).count(), 2);
         assert_eq!(network.kept_by(peer_key(3)).len(), 2);
     }
@@ -166,14 +192,25 @@ mod tests {
     #[test]
     fn private_addresses_and_second_descriptors_are_refused() {
         let refused = Topology::new(vec![node(1, true)], AddressPolicy::default()).unwrap_err();
-        assert!(matches!(refused, TopologyError::Address { entry: 1, .. }), "{refused}");
+        assert!(
+            matches!(refused, TopologyError::Address { entry: 1, .. }),
+            "{refused}"
+        );
         let refused = Topology::new(vec![node(1, true), node(1, false)], ANYWHERE).unwrap_err();
-        assert_eq!(refused, TopologyError::Duplicate { entry: 2, peer: peer_key(1) });
+        assert_eq!(
+            refused,
+            TopologyError::Duplicate {
+                entry: 2,
+                peer: peer_key(1)
+            }
+        );
     }
 
     #[test]
     fn the_kept_relays_are_bounded_and_differ_from_node_to_node() {
-        let many = (1..=CONNECTIONS_KEPT_MAX as u16 + 40).map(|n| node(n, true)).collect();
+        let many = (1..=CONNECTIONS_KEPT_MAX as u16 + 40)
+            .map(|n| node(n, true))
+            .collect();
         let network = Topology::new(many, ANYWHERE).unwrap();
         let first = network.kept_by(peer_key(1));
         assert_eq!(first.len(), CONNECTIONS_KEPT_MAX);

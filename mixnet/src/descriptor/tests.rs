@@ -19,7 +19,11 @@ fn statement(n: u16) -> Statement {
         address: Some(SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 4000 + n)),
         transport: Transport::Tcp,
         mix_key: PublicKey::from_bytes([5; 32]),
-        capabilities: Capabilities { relay: true, bridge: true, mailbox: false },
+        capabilities: Capabilities {
+            relay: true,
+            bridge: true,
+            mailbox: false,
+        },
         gateway_key: Some([6; 32]),
     }
 }
@@ -40,7 +44,10 @@ fn a_descriptor_survives_its_file() {
     let list = [signed(1), signed(2)];
     let text = Descriptor::list_to_json(&list);
     assert_eq!(Descriptor::list_from_json(&text), Ok(list.to_vec()));
-    assert_eq!(Descriptor::from_json(&list[0].to_json().to_string()), Ok(list[0].clone()));
+    assert_eq!(
+        Descriptor::from_json(&list[0].to_json().to_string()),
+        Ok(list[0].clone())
+    );
 }
 
 #[test]
@@ -52,7 +59,10 @@ fn a_client_without_address_or_gateway_key_is_fine() {
         ..statement(1)
     };
     let client = Descriptor::sign(client, &identity(1)).unwrap();
-    assert_eq!(Descriptor::from_json(&client.to_json().to_string()), Ok(client));
+    assert_eq!(
+        Descriptor::from_json(&client.to_json().to_string()),
+        Ok(client)
+    );
 }
 
 #[test]
@@ -126,10 +136,20 @@ fn malformed_fields_are_named() {
         changed(move |json| json[field] = value).unwrap_err()
     };
     assert_eq!(read("version", 2.into()), DescriptorError::Version(2));
-    let hex = |field, bytes, given| DescriptorError::Hex { field, bytes, given };
+    let hex = |field, bytes, given| DescriptorError::Hex {
+        field,
+        bytes,
+        given,
+    };
     assert_eq!(read("peer", "00".into()), hex("peer", 33, 2));
-    assert_eq!(read("peer", "05".repeat(33).into()), DescriptorError::BadPeer);
-    assert_eq!(read("mix_key", "zz".repeat(32).into()), hex("mix_key", 32, 64));
+    assert_eq!(
+        read("peer", "05".repeat(33).into()),
+        DescriptorError::BadPeer
+    );
+    assert_eq!(
+        read("mix_key", "zz".repeat(32).into()),
+        hex("mix_key", 32, 64)
+    );
     assert_eq!(read("signature", "".into()), hex("signature", 64, 0));
     assert_eq!(
         read("transport", "pigeon".into()),
@@ -139,10 +159,22 @@ fn malformed_fields_are_named() {
         read("capabilities", serde_json::json!(["relais"])),
         DescriptorError::UnknownCapability("relais".into())
     );
-    assert_eq!(read("address", "192.0.2.1:0".into()), DescriptorError::UnusableAddress);
-    assert!(matches!(read("address", "here".into()), DescriptorError::Json(_)));
-    assert!(matches!(read("adress", "192.0.2.1:1".into()), DescriptorError::Json(_)));
-    assert!(matches!(read("epoch", (-1).into()), DescriptorError::Json(_)));
+    assert_eq!(
+        read("address", "192.0.2.1:0".into()),
+        DescriptorError::UnusableAddress
+    );
+    assert!(matches!(
+        read("address", "here".into()),
+        DescriptorError::Json(_)
+    ));
+    assert!(matches!(
+        read("adress", "192.0.2.1:1".into()),
+        DescriptorError::Json(_)
+    ));
+    assert!(matches!(
+        read("epoch", (-1).into()),
+        DescriptorError::Json(_)
+    ));
 }
 
 #[test]
@@ -152,9 +184,18 @@ fn a_statement_that_others_could_not_use_is_not_signed() {
         change(&mut statement);
         Descriptor::sign(statement, &identity(1)).unwrap_err()
     };
-    assert_eq!(sign(|s| s.address = None), DescriptorError::NoAddress("relay"));
-    assert_eq!(sign(|s| s.gateway_key = None), DescriptorError::NoGatewayKey);
-    assert_eq!(sign(|s| s.gateway_key = Some([0; 32])), DescriptorError::ZeroGatewayKey);
+    assert_eq!(
+        sign(|s| s.address = None),
+        DescriptorError::NoAddress("relay")
+    );
+    assert_eq!(
+        sign(|s| s.gateway_key = None),
+        DescriptorError::NoGatewayKey
+    );
+    assert_eq!(
+        sign(|s| s.gateway_key = Some([0; 32])),
+        DescriptorError::ZeroGatewayKey
+    );
     assert_eq!(
         Descriptor::sign(statement(1), &[0; 32]),
         Err(DescriptorError::BadIdentity)
@@ -168,18 +209,32 @@ fn a_bad_entry_is_named_with_what_to_do() {
     let text = serde_json::json!([signed(1).to_json(), second]).to_string();
     let message = Descriptor::list_from_json(&text).unwrap_err().to_string();
     let peer = &hex::encode(peer_key(2).as_bytes())[..12];
-    assert!(message.contains(&format!("descriptor 2 (peer {peer})")), "{message}");
+    assert!(
+        message.contains(&format!("descriptor 2 (peer {peer})")),
+        "{message}"
+    );
     assert!(message.contains("ferry id"), "{message}");
 }
 
 #[test]
 fn one_peer_twice_is_refused() {
-    let newer = Descriptor::sign(Statement { epoch: 4, ..statement(1) }, &identity(1)).unwrap();
+    let newer = Descriptor::sign(
+        Statement {
+            epoch: 4,
+            ..statement(1)
+        },
+        &identity(1),
+    )
+    .unwrap();
     let text = Descriptor::list_to_json(&[signed(1), signed(2), newer]);
     let peer = hex::encode(peer_key(1).as_bytes())[..12].to_owned();
     assert_eq!(
         Descriptor::list_from_json(&text),
-        Err(DescriptorListError::Duplicate { first: 1, second: 3, peer })
+        Err(DescriptorListError::Duplicate {
+            first: 1,
+            second: 3,
+            peer
+        })
     );
 }
 

@@ -1,0 +1,401 @@
+//! The client half of a node: when it sends, what, and along which path (spec: Loopix).
+//!
+//! A tick of a clock decides *that* a packet leaves; a frame that waits then takes the place of
+//! cover. Every packet rests an exponential time before it is sent, replies and cover too. It is
+//! built when it leaves, so that no packet takes a relay that went down while it rested.
+//!
+//! ```text
+//! payload clock ─▶ next frame, or cover ─┐
+//! loop clock ────▶ loop                  ├─▶ rest Exp(d) ─▶ path of three relays ─▶ build ─▶ out
+//! drop clock ────▶ cover                 │
+//! relay's clock ─▶ loop                  ┘
+//! ```
+
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::address::{Address, PeerKey};
+use crate::counters::{Counters, PacketKind};
+use crate::cover::Loops;
+use crate::delay::{DelayQueue, exponential};
+use crate::error::DropReason;
+use crate::geometry::{MESSAGE_LEN, PAYLOAD_LEN};
+use crate::limits::{PRESEND_QUEUE_MAX, RELAYS_NEEDED, SURBS_MAX};
+use crate::message::{LOOP_ID_LEN, Message};
+use crate::preset::{MIX_LOOP_RATE, Preset};
+use crate::quality::{Change, Relays, below};
+use crate::schedule::PoissonClock;
+use crate::send_queue::{Departure, Route, SendQueue};
+use crate::sphinx::{Hop, Packet, ReplyKey, Surb, SurbId, SurbStock, build, make_surb};
+use crate::topology::Topology;
+
+/// What a clock stands for.
+#[derive(Clone, Copy)]
+enum Slot {
+    Payload,
+    Loop,
+    Drop,
+    MixLoop,
+}
+
+/// What rests before it is sent.
+enum Held {
+    Frame(Departure),
+    Cover(PacketKind),
+    Loop(PacketKind),
+}
+
+/// A packet that leaves now.
+pub(crate) struct Sent {
+    pub(crate) to: PeerKey,
+    pub(crate) kind: PacketKind,
+    pub(crate) packet: Packet,
+}
+
+/// What the client needs to know of the network when it builds a packet.
+pub(crate) struct Network<'a> {
+    pub(crate) topology: &'a Topology,
+    pub(crate) relays: &'a mut Relays,
+    pub(crate) counters: &'a mut Counters,
+}
+
+pub(crate) struct Client {
+    peer: PeerKey,
+    own: Hop,
+    delays_ms: [u16; RELAYS_NEEDED],
+    delay_mean: Duration,
+    clocks: [(Slot, PoissonClock); 4],
+    hold: DelayQueue<Held>,
+    /// Draws the pre-send delays, one for each tick, and nothing else.
+    hold_rng: ChaCha20Rng,
+    /// Draws paths, secrets and ids.
+    rng: ChaCha20Rng,
+    pub(crate) queue: SendQueue,
+    surbs: SurbStock,
+    loops: Loops,
+}
+
+impl Client {
+    pub(crate) fn new(
+        peer: PeerKey,
+        own: Hop,
+        preset: &Preset,
+        relay: bool,
+        start: Instant,
+        seed: [u8; 32],
+    ) -> Self {
+        let clock =
+            |slot, rate, number| (slot, PoissonClock::new(rate, start, stream(seed, number)));
+        let mix_loop_rate = if relay { MIX_LOOP_RATE } else { 0.0 };
+        Self {
+            peer,
+            own,
+            delays_ms: [preset.delay_ms_mean; RELAYS_NEEDED],
+            delay_mean: preset.delay_mean(),
+            clocks: [
+                clock(Slot::Payload, preset.payload_rate, STREAM_PAYLOAD),
+                clock(Slot::Loop, preset.loop_rate, STREAM_LOOP),
+                clock(Slot::Drop, preset.drop_rate, STREAM_DROP),
+                clock(Slot::MixLoop, mix_loop_rate, STREAM_MIX_LOOP),
+            ],
+            hold: DelayQueue::new(PRESEND_QUEUE_MAX),
+            hold_rng: stream(seed, STREAM_HOLD),
+            rng: stream(seed, STREAM_PATHS),
+            queue: SendQueue::default(),
+            surbs: SurbStock::new(SURBS_MAX),
+            loops: Loops::new(preset.delay_mean()),
+        }
+    }
+
+    /// A random id for an object.
+    pub(crate) fn object_id(&mut self) -> [u8; 8] {
+        self.rng.next_u64().to_be_bytes()
+    }
+
+    /// Up to `count` reply blocks that end here; fewer when the stock of their keys is full.
+    pub(crate) fn make_surbs(
+        &mut self,
+        now: Instant,
+        network: &Network<'_>,
+        count: usize,
+    ) -> Result<Vec<Surb>, TooFewRelays> {
+        let mut blocks = Vec::new();
+        for _ in 0..count {
+            let usable = network.relays.usable(None).count();
+            let path = network.relays.pick(&mut self.rng, None);
+            let path = path.ok_or(TooFewRelays {
+                usable,
+                needed: RELAYS_NEEDED,
+            })?;
+            let Some(path) = hops(network.topology, path, self.own) else {
+                break;
+            };
+            let id = SurbId::generate(&mut self.rng);
+            let key = ReplyKey::generate(&mut self.rng);
+            let secret = self.secret();
+            let Ok((block, keys)) = make_surb(&path, &self.delays_ms, &secret, id, key) else {
+                break;
+            };
+            if self.surbs.insert(now, id, keys).is_err() {
+                break;
+            }
+            blocks.push(block);
+        }
+        Ok(blocks)
+    }
+
+    /// Opens a reply.
+    pub(crate) fn open_reply(
+        &mut self,
+        id: SurbId,
+        delta: Box<[u8; PAYLOAD_LEN]>,
+    ) -> Result<Box<[u8; MESSAGE_LEN]>, DropReason> {
+        self.surbs.open(id, delta)
+    }
+
+    /// Reply blocks for which a reply may still come.
+    pub(crate) fn surbs_outstanding(&self) -> usize {
+        self.surbs.outstanding()
+    }
+
+    /// Packets that rest before they are sent.
+    pub(crate) fn held(&self) -> usize {
+        self.hold.len()
+    }
+
+    /// Ticks no more; what rests is still sent.
+    pub(crate) fn stop(&mut self) {
+        self.clocks.iter_mut().for_each(|(_, clock)| clock.stop());
+    }
+
+    /// A loop is back.
+    pub(crate) fn loop_returned(
+        &mut self,
+        id: &[u8; LOOP_ID_LEN],
+        network: &mut Network<'_>,
+    ) -> Change {
+        let Some(path) = self.loops.returned(id) else {
+            return Change::default();
+        };
+        network.counters.loops_returned += 1;
+        network.relays.loop_ended(&path, true)
+    }
+
+    /// What changed because loops did not come back in time.
+    pub(crate) fn pop_lost_loop(
+        &mut self,
+        now: Instant,
+        network: &mut Network<'_>,
+    ) -> Option<Change> {
+        let path = self.loops.pop_lost(now)?;
+        network.counters.loops_lost += 1;
+        Some(network.relays.loop_ended(&path, false))
+    }
+
+    pub(crate) fn expire(&mut self, now: Instant, counters: &mut Counters) {
+        counters.surbs_expired += self.surbs.expire(now) as u64;
+    }
+
+    /// Lets the clocks tick, and gives the next packet whose rest is over.
+    pub(crate) fn pop_sent(&mut self, now: Instant, network: &mut Network<'_>) -> Option<Sent> {
+        self.tick(now, network.counters);
+        while let Some(held) = self.hold.pop_due(now) {
+            let sent = match held {
+                Held::Frame(departure) => self.depart_frame(departure, network),
+                Held::Cover(kind) => self.depart_cover(kind, network),
+                Held::Loop(kind) => self.depart_loop(now, kind, network),
+            };
+            match sent {
+                Some(sent) => return Some(sent),
+                None => network.counters.slots_without_path += 1,
+            }
+        }
+        None
+    }
+
+    fn tick(&mut self, now: Instant, counters: &mut Counters) {
+        for (slot, clock) in &mut self.clocks {
+            while clock.tick(now) {
+                let held = match slot {
+                    Slot::Payload => match self.queue.pop() {
+                        Some(departure) => Held::Frame(departure),
+                        None => Held::Cover(PacketKind::PayloadCover),
+                    },
+                    Slot::Drop => Held::Cover(PacketKind::Drop),
+                    Slot::Loop => Held::Loop(PacketKind::Loop),
+                    Slot::MixLoop => Held::Loop(PacketKind::MixLoop),
+                };
+                let due = now + exponential(&mut self.hold_rng, self.delay_mean);
+                match self.hold.push(due, held) {
+                    Ok(()) => {}
+                    Err(Held::Frame(departure)) => self.queue.put_back(departure),
+                    Err(Held::Cover(_) | Held::Loop(_)) => {
+                        counters.count_dropped(DropReason::QueueFull, 1);
+                    }
+                }
+            }
+        }
+    }
+
+    fn depart_frame(&mut self, departure: Departure, network: &mut Network<'_>) -> Option<Sent> {
+        let Departure { route, frame } = departure;
+        match route {
+            Route::Reply(block) => {
+                let message = Message::Reply(&frame).encode()?;
+                let (packet, first) = block.seal(&message);
+                Some(Sent {
+                    to: first.peer()?,
+                    kind: PacketKind::Reply,
+                    packet,
+                })
+            }
+            Route::Forward(to) => {
+                let message = Message::Gateway(&frame).encode()?;
+                let path = network.relays.pick(&mut self.rng, Some(to));
+                let last = self.hop(network.topology, to);
+                let sent = path.zip(last).and_then(|(path, last)| {
+                    self.forward(PacketKind::Payload, path, last, &message, network)
+                });
+                if sent.is_none() {
+                    // Too few relays: the frame waits for the next slot.
+                    self.queue.put_back(Departure {
+                        route: Route::Forward(to),
+                        frame,
+                    });
+                }
+                sent
+            }
+        }
+    }
+
+    /// Cover that ends at a random node, or here when the network is too small for a path to one.
+    fn depart_cover(&mut self, kind: PacketKind, network: &mut Network<'_>) -> Option<Sent> {
+        let message = Message::Drop.encode()?;
+        let ends: Vec<_> = network
+            .topology
+            .iter()
+            .filter(|descriptor| !descriptor.capabilities().relay)
+            .map(|descriptor| descriptor.peer())
+            .filter(|peer| *peer != self.peer)
+            .chain(network.relays.usable(None))
+            .collect();
+        let end = (!ends.is_empty()).then(|| ends[below(&mut self.rng, ends.len())]);
+        let away = end
+            .and_then(|end| {
+                network
+                    .relays
+                    .pick(&mut self.rng, Some(end))
+                    .zip(end.into())
+            })
+            .and_then(|(path, end)| Some((path, self.hop(network.topology, end)?)));
+        let (path, last) = match away {
+            Some(away) => away,
+            None => (network.relays.pick(&mut self.rng, None)?, self.own),
+        };
+        self.forward(kind, path, last, &message, network)
+    }
+
+    fn depart_loop(
+        &mut self,
+        now: Instant,
+        kind: PacketKind,
+        network: &mut Network<'_>,
+    ) -> Option<Sent> {
+        let path = network.relays.pick_loop(&mut self.rng)?;
+        let mut id = [0; LOOP_ID_LEN];
+        self.rng.fill_bytes(&mut id);
+        let message = Message::Loop(id).encode()?;
+        let sent = self.forward(kind, path, self.own, &message, network)?;
+        self.loops.depart(now, id, network.relays.depart(path));
+        Some(sent)
+    }
+
+    fn forward(
+        &mut self,
+        kind: PacketKind,
+        path: [PeerKey; RELAYS_NEEDED],
+        last: Hop,
+        message: &[u8; MESSAGE_LEN],
+        network: &Network<'_>,
+    ) -> Option<Sent> {
+        let to = path[0];
+        let path = hops(network.topology, path, last)?;
+        let secret = self.secret();
+        match build(&path, &self.delays_ms, &secret, message, &Address::NONE) {
+            Ok((packet, _)) => Some(Sent { to, kind, packet }),
+            Err(error) => {
+                // Keys and addresses were checked when the network was read.
+                tracing::error!(%error, "a packet could not be built");
+                None
+            }
+        }
+    }
+
+    fn hop(&self, topology: &Topology, peer: PeerKey) -> Option<Hop> {
+        if peer == self.peer {
+            Some(self.own)
+        } else {
+            topology.hop(&peer)
+        }
+    }
+
+    fn secret(&mut self) -> Zeroizing<[u8; 32]> {
+        let mut secret = Zeroizing::new([0; 32]);
+        self.rng.fill_bytes(&mut *secret);
+        secret
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let clocks = self
+            .clocks
+            .iter()
+            .filter_map(|(_, clock)| clock.next_deadline());
+        clocks
+            .chain(self.hold.next_deadline())
+            .chain(self.surbs.next_deadline())
+            .chain(self.loops.next_deadline())
+            .min()
+    }
+}
+
+/// Three relays and a last hop, as Sphinx wants them.
+fn hops(
+    topology: &Topology,
+    path: [PeerKey; RELAYS_NEEDED],
+    last: Hop,
+) -> Option<[Hop; RELAYS_NEEDED + 1]> {
+    let [first, second, third] = path.map(|peer| topology.hop(&peer));
+    Some([first?, second?, third?, last])
+}
+
+/// An independent random stream of one seed.
+pub(crate) fn stream(seed: [u8; 32], number: u64) -> ChaCha20Rng {
+    let mut rng = ChaCha20Rng::from_seed(seed);
+    rng.set_stream(number);
+    rng
+}
+
+// ---- Random streams of a node: what draws from one cannot move another ----
+
+const STREAM_PAYLOAD: u64 = 1;
+const STREAM_LOOP: u64 = 2;
+const STREAM_DROP: u64 = 3;
+const STREAM_MIX_LOOP: u64 = 4;
+const STREAM_HOLD: u64 = 5;
+const STREAM_PATHS: u64 = 6;
+pub(crate) const STREAM_HOP_DELAYS: u64 = 7;
+pub(crate) const STREAM_REPLAY: u64 = 8;
+
+/// Fewer relays are usable than a path needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{usable} of the {needed} relays that a path needs are usable: {} missing", needed - usable)]
+pub struct TooFewRelays {
+    /// Relays that are usable.
+    pub usable: usize,
+    /// Relays that a path needs.
+    pub needed: usize,
+}

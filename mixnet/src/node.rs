@@ -1,0 +1,514 @@
+//! A node of the mix network: relay and client in one, without network, clock or randomness of
+//! its own.
+//!
+//! ```text
+//! from a neighbour ─▶ rate ─▶ peel ─┬─ forward ─▶ delay Exp(mean of the packet) ─▶ next hop
+//!                                   ├─ exit ────▶ cover, loop, or frame ─▶ object
+//!                                   └─ reply ───▶ reply keys ─▶ frame ─▶ object
+//! objects to send, clocks ─▶ client ─▶ next hop
+//! ```
+//!
+//! The owner calls [`Node::handle`] with what happened and the time, drains [`Node::poll_output`],
+//! and calls again no later than [`Node::next_deadline`].
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::Rng;
+use thiserror::Error;
+
+use crate::address::{Address, PeerKey};
+use crate::client::{
+    Client, Network, STREAM_HOP_DELAYS, STREAM_REPLAY, Sent, TooFewRelays, stream,
+};
+use crate::counters::{Counters, PacketKind};
+use crate::delay::{DelayQueue, exponential};
+use crate::error::DropReason;
+use crate::fragment::{Object, Oversize, Reassembler, frames_for};
+use crate::geometry::MESSAGE_LEN;
+use crate::limits::{DELAY_MAX, DELAY_QUEUE_MAX, NeighbourRates, RELAYS_NEEDED};
+use crate::message::Message;
+use crate::now::Now;
+use crate::preset::Preset;
+use crate::quality::{Change, Relays};
+use crate::replay::ReplayStore;
+use crate::sphinx::{Hop, Packet, Peeled, SecretKey, Surb, peel};
+use crate::topology::{Topology, nowhere};
+
+/// What makes a node.
+pub struct NodeConfig {
+    /// Sphinx key.
+    pub key: SecretKey,
+    /// Key of the libp2p identity.
+    pub peer: PeerKey,
+    /// Where others reach the node; [`Address::NONE`] when only over connections that it makes.
+    pub address: Address,
+    /// Whether it forwards packets of others.
+    pub relay: bool,
+    /// How often it sends.
+    pub preset: Preset,
+    /// Whom it knows.
+    pub topology: Topology,
+    /// Where all its randomness comes from.
+    pub seed: [u8; 32],
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A neighbour handed us a packet.
+    Packet {
+        /// Which neighbour.
+        from: PeerKey,
+        /// What it handed us.
+        packet: Packet,
+    },
+    /// A first connection to this peer stands.
+    NeighbourUp(PeerKey),
+    /// The last connection to this peer closed.
+    NeighbourDown(PeerKey),
+    /// A dial of this peer failed.
+    Unreachable(PeerKey),
+    /// The network is another one.
+    Topology(Topology),
+    /// Nothing but the time.
+    Tick,
+}
+
+/// How an object came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Along a path that its sender chose.
+    Forward,
+    /// Through reply blocks that we gave out.
+    Reply,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Output {
+    /// Hand this packet to a neighbour.
+    Transmit {
+        /// Which neighbour.
+        to: PeerKey,
+        /// Why it leaves.
+        kind: PacketKind,
+        /// What to hand over.
+        packet: Packet,
+    },
+    /// Give this object to the local user.
+    Deliver {
+        /// The object.
+        object: Object,
+        /// How it came.
+        arrival: Arrival,
+    },
+    /// The set of usable relays changed.
+    Relays {
+        /// How many are usable.
+        usable: usize,
+        /// How many a path needs.
+        needed: usize,
+    },
+    /// A relay went away: replies through blocks that were given out before may be lost.
+    SurbsStale,
+}
+
+/// A snapshot for the local user.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NodeStatus {
+    /// Relays that paths may use.
+    pub usable_relays: usize,
+    /// Relays of the network, this node apart.
+    pub known_relays: usize,
+    /// Relays that a path needs.
+    pub needed: usize,
+    /// Frames that wait for a payload slot.
+    pub frames_queued: usize,
+    /// Packets that rest before they are sent.
+    pub packets_held: usize,
+    /// Packets of others that wait out their delay.
+    pub packets_delayed: usize,
+    /// Objects of which some frames came.
+    pub objects_open: usize,
+    /// Reply blocks for which a reply may still come.
+    pub surbs_outstanding: usize,
+    /// Tags that the replay store remembers.
+    pub replay_tags: usize,
+    /// The counters.
+    pub counters: Counters,
+}
+
+/// A node of the mix network.
+pub struct Node {
+    key: SecretKey,
+    peer: PeerKey,
+    relay: bool,
+    has_payload_clock: bool,
+    topology: Topology,
+    relays: Relays,
+    rates: NeighbourRates,
+    replay: ReplayStore,
+    delayed: DelayQueue<(PeerKey, Packet)>,
+    hop_delays: ChaCha20Rng,
+    client: Client,
+    forward: Reassembler,
+    reply: Reassembler,
+    counters: Counters,
+    outputs: VecDeque<Output>,
+}
+
+impl Node {
+    /// A node that starts now.
+    pub fn new(config: NodeConfig, now: Now) -> Self {
+        let NodeConfig {
+            key,
+            peer,
+            address,
+            relay,
+            preset,
+            topology,
+            seed,
+        } = config;
+        let address = if address.is_none() {
+            nowhere(peer)
+        } else {
+            address
+        };
+        let own = Hop {
+            key: key.public(),
+            address,
+        };
+        let relays = Relays::new(&topology, peer);
+        let mut replay_seed = [0; 16];
+        stream(seed, STREAM_REPLAY).fill_bytes(&mut replay_seed);
+        let mut node = Self {
+            peer,
+            relay,
+            has_payload_clock: preset.payload_rate > 0.0,
+            relays,
+            rates: NeighbourRates::new(),
+            replay: ReplayStore::new(replay_seed),
+            delayed: DelayQueue::new(DELAY_QUEUE_MAX),
+            hop_delays: stream(seed, STREAM_HOP_DELAYS),
+            client: Client::new(peer, own, &preset, relay, now.mono, seed),
+            forward: Reassembler::default(),
+            reply: Reassembler::default(),
+            counters: Counters::default(),
+            outputs: VecDeque::new(),
+            key,
+            topology,
+        };
+        node.report(Change {
+            usable: true,
+            stale: false,
+        });
+        node
+    }
+
+    /// Takes in what happened, and does what is due by `now`.
+    pub fn handle(&mut self, now: Now, input: Input) {
+        match input {
+            Input::Packet { from, packet } => self.packet(now, from, &packet),
+            Input::NeighbourUp(peer) => {
+                let change = self.relays.up(peer);
+                self.report(change);
+            }
+            Input::NeighbourDown(peer) => {
+                let change = self.relays.lost(peer);
+                self.report(change);
+            }
+            Input::Unreachable(peer) => {
+                let change = self.relays.unreachable(peer);
+                self.report(change);
+            }
+            Input::Topology(topology) => {
+                let change = self.relays.set_topology(&topology, self.peer);
+                self.topology = topology;
+                self.report(change);
+            }
+            Input::Tick => {}
+        }
+        self.advance(now);
+    }
+
+    /// Queues `object` for the service `to`. Its frames leave in payload slots; while fewer than
+    /// three relays are usable they wait.
+    pub fn send(&mut self, to: PeerKey, object: Object) -> Result<(), SendError> {
+        self.check_sending()?;
+        if to != self.peer && self.topology.get(&to).is_none() {
+            return Err(SendError::UnknownService(to));
+        }
+        let id = self.client.object_id();
+        Ok(self.client.queue.push_forward(to, object, id)?)
+    }
+
+    /// Queues `object` for the maker of `blocks`, one block for each frame.
+    pub fn reply(&mut self, blocks: Vec<Surb>, object: Object) -> Result<(), SendError> {
+        self.check_sending()?;
+        let needed = frames_for(object.bytes.len());
+        if blocks.len() != needed {
+            return Err(SendError::BlockCount {
+                given: blocks.len(),
+                needed,
+            });
+        }
+        let id = self.client.object_id();
+        Ok(self.client.queue.push_reply(blocks, object, id)?)
+    }
+
+    fn check_sending(&self) -> Result<(), SendError> {
+        if !self.has_payload_clock {
+            return Err(SendError::NoPayloadClock);
+        }
+        if !self.has_room() {
+            return Err(SendError::Full);
+        }
+        Ok(())
+    }
+
+    /// Whether [`Node::send`] and [`Node::reply`] take another object.
+    pub fn has_room(&self) -> bool {
+        self.client.queue.has_room()
+    }
+
+    /// Up to `count` reply blocks that end here; fewer when their keys find no room.
+    pub fn make_surbs(&mut self, now: Now, count: usize) -> Result<Vec<Surb>, TooFewRelays> {
+        let network = Network {
+            topology: &self.topology,
+            relays: &mut self.relays,
+            counters: &mut self.counters,
+        };
+        self.client.make_surbs(now.mono, &network, count)
+    }
+
+    /// Reply blocks for which a reply may still come.
+    pub fn surbs_outstanding(&self) -> usize {
+        self.client.surbs_outstanding()
+    }
+
+    /// The next thing to do. Drain it after every call of [`Node::handle`].
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Node::handle`] has something to do, whatever else happens.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.delayed
+            .next_deadline()
+            .into_iter()
+            .chain(self.client.next_deadline())
+            .chain(self.forward.next_deadline())
+            .chain(self.reply.next_deadline())
+            .min()
+    }
+
+    /// Sends nothing new; what rests here still leaves.
+    pub fn stop(&mut self) {
+        self.client.stop();
+    }
+
+    /// Whether a stopped node has nothing left to send.
+    pub fn is_drained(&self) -> bool {
+        self.delayed.is_empty() && self.client.held() == 0 && self.outputs.is_empty()
+    }
+
+    /// A snapshot.
+    pub fn status(&self) -> NodeStatus {
+        NodeStatus {
+            usable_relays: self.relays.usable(None).count(),
+            known_relays: self.relays.known(),
+            needed: RELAYS_NEEDED,
+            frames_queued: self.client.queue.frames(),
+            packets_held: self.client.held(),
+            packets_delayed: self.delayed.len(),
+            objects_open: self.forward.open() + self.reply.open(),
+            surbs_outstanding: self.client.surbs_outstanding(),
+            replay_tags: self.replay.len(),
+            counters: self.counters.clone(),
+        }
+    }
+
+    fn packet(&mut self, now: Now, from: PeerKey, packet: &Packet) {
+        self.counters.received += 1;
+        if !self.rates.admit(now.mono, from) {
+            return self.drop(DropReason::NeighbourRate);
+        }
+        match peel(&self.key, packet, &mut self.replay) {
+            Ok(Peeled::Forward {
+                next,
+                delay_ms_mean,
+                packet,
+            }) => {
+                self.hold(now.mono, &next, delay_ms_mean, packet);
+            }
+            Ok(Peeled::Exit {
+                destination,
+                message,
+            }) => self.exit(now, &destination, &message),
+            Ok(Peeled::Reply { id, delta }) => match self.client.open_reply(id, delta) {
+                Ok(message) => self.replied(now, &message),
+                Err(reason) => self.drop(reason),
+            },
+            Err(reason) => self.drop(reason),
+        }
+    }
+
+    /// Holds a packet for the next hop. Only its peer key counts: whom we know or who is connected
+    /// is reached, the address that a stranger wrote is never dialled.
+    fn hold(&mut self, now: Instant, next: &Address, delay_ms_mean: u16, packet: Packet) {
+        if !self.relay {
+            return self.drop(DropReason::NotRelaying);
+        }
+        let Some(to) = next.peer().filter(|to| *to != self.peer) else {
+            return self.drop(DropReason::AddressRefused);
+        };
+        let mean = Duration::from_millis(delay_ms_mean.into());
+        let mut delay = exponential(&mut self.hop_delays, mean);
+        if delay > DELAY_MAX {
+            delay = DELAY_MAX;
+            self.drop(DropReason::DelayCapped);
+        }
+        if self.delayed.push(now + delay, (to, packet)).is_err() {
+            self.drop(DropReason::QueueFull);
+        }
+    }
+
+    fn exit(&mut self, now: Now, destination: &Address, message: &[u8; MESSAGE_LEN]) {
+        if !destination.is_none() {
+            // This node is no proxy: it delivers to itself only.
+            return self.drop(DropReason::AddressRefused);
+        }
+        match Message::decode(message) {
+            Ok(Message::Gateway(frame)) => self.frame(now, frame, Arrival::Forward),
+            Ok(Message::Loop(id)) => {
+                let mut network = Network {
+                    topology: &self.topology,
+                    relays: &mut self.relays,
+                    counters: &mut self.counters,
+                };
+                let change = self.client.loop_returned(&id, &mut network);
+                self.report(change);
+            }
+            Ok(Message::Drop) => self.counters.cover_received += 1,
+            // A reply comes through a reply block or not at all.
+            Ok(Message::Reply(_)) => self.drop(DropReason::UnknownCodec),
+            Err(reason) => self.drop(reason),
+        }
+    }
+
+    fn replied(&mut self, now: Now, message: &[u8; MESSAGE_LEN]) {
+        match Message::decode(message) {
+            Ok(Message::Reply(frame)) => self.frame(now, frame, Arrival::Reply),
+            Ok(Message::Gateway(_) | Message::Loop(_) | Message::Drop) => {
+                self.drop(DropReason::UnknownCodec);
+            }
+            Err(reason) => self.drop(reason),
+        }
+    }
+
+    fn frame(&mut self, now: Now, frame: &[u8], arrival: Arrival) {
+        self.counters.frames_received += 1;
+        let reassembler = match arrival {
+            Arrival::Forward => &mut self.forward,
+            Arrival::Reply => &mut self.reply,
+        };
+        match reassembler.handle(now, frame) {
+            Ok(None) => {}
+            Ok(Some(object)) => {
+                self.counters.objects_delivered += 1;
+                self.outputs.push_back(Output::Deliver { object, arrival });
+            }
+            Err(error) => self.drop(error.reason()),
+        }
+    }
+
+    /// Does what is due.
+    fn advance(&mut self, now: Now) {
+        while let Some((to, packet)) = self.delayed.pop_due(now.mono) {
+            self.transmit(Sent {
+                to,
+                kind: PacketKind::Forward,
+                packet,
+            });
+        }
+        let mut network = Network {
+            topology: &self.topology,
+            relays: &mut self.relays,
+            counters: &mut self.counters,
+        };
+        let mut changes = Vec::new();
+        while let Some(change) = self.client.pop_lost_loop(now.mono, &mut network) {
+            changes.push(change);
+        }
+        let mut sent = Vec::new();
+        while let Some(packet) = self.client.pop_sent(now.mono, &mut network) {
+            sent.push(packet);
+        }
+        self.client.expire(now.mono, network.counters);
+        changes.into_iter().for_each(|change| self.report(change));
+        sent.into_iter().for_each(|sent| self.transmit(sent));
+        for reassembler in [&mut self.forward, &mut self.reply] {
+            let (late, evicted) = (reassembler.expire(now), reassembler.take_evicted());
+            self.counters
+                .count_dropped(DropReason::FrameTimeout, late as u64);
+            self.counters
+                .count_dropped(DropReason::FrameEvicted, evicted as u64);
+        }
+    }
+
+    fn transmit(&mut self, sent: Sent) {
+        let Sent { to, kind, packet } = sent;
+        self.counters.count_sent(kind);
+        self.outputs
+            .push_back(Output::Transmit { to, kind, packet });
+    }
+
+    fn report(&mut self, change: Change) {
+        if change.usable {
+            let usable = self.relays.usable(None).count();
+            self.outputs.push_back(Output::Relays {
+                usable,
+                needed: RELAYS_NEEDED,
+            });
+        }
+        if change.stale {
+            self.outputs.push_back(Output::SurbsStale);
+        }
+    }
+
+    fn drop(&mut self, reason: DropReason) {
+        self.counters.count_dropped(reason, 1);
+    }
+}
+
+/// Why an object is not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// No descriptor of this peer is known.
+    #[error("no descriptor of the service {0:?} is known: add it to the descriptor file")]
+    UnknownService(PeerKey),
+    /// The object is too long.
+    #[error(transparent)]
+    Oversize(#[from] Oversize),
+    /// Every frame takes one reply block.
+    #[error("{given} reply blocks for {needed} frames: every frame takes exactly one")]
+    BlockCount {
+        /// Blocks that were given.
+        given: usize,
+        /// Frames of the object.
+        needed: usize,
+    },
+    /// The preset has no payload clock.
+    #[error("this node's preset has no payload slots: choose another preset than `relay`")]
+    NoPayloadClock,
+    /// The queue is full.
+    #[error("the send queue is full: try again when frames have left")]
+    Full,
+    /// The node has stopped.
+    #[error("the mix node has stopped")]
+    Stopped,
+}
