@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(altered(|b| b[0] = 0xff), DropReason::MessagePadding);
         assert_eq!(
             altered(|b| b[1] = 3967_u16.to_be_bytes()[1]),
-            DropReason::UnknownCodec
+            DropReason::MessagePadding
         );
         assert_eq!(altered(|b| b[100] = 1), DropReason::MessagePadding);
         assert_eq!(

@@ -131,22 +131,21 @@ impl HeaderKeys {
     }
 
     pub(super) fn mac(&self, beta: &[u8]) -> [u8; GAMMA_LEN] {
-        let full = self.hmac(beta).finalize().into_bytes();
         let mut gamma = [0; GAMMA_LEN];
-        gamma.copy_from_slice(&full[..GAMMA_LEN]);
+        gamma.copy_from_slice(&hmac(&self.mac, beta).finalize().into_bytes()[..GAMMA_LEN]);
         gamma
     }
 
     /// Compares in constant time.
     pub(super) fn verify(&self, beta: &[u8], gamma: &[u8]) -> bool {
-        self.hmac(beta).verify_truncated_left(gamma).is_ok()
+        hmac(&self.mac, beta).verify_truncated_left(gamma).is_ok()
     }
+}
 
-    fn hmac(&self, beta: &[u8]) -> Hmac<Sha256> {
-        Hmac::<Sha256>::new_from_slice(&self.mac)
-            .expect("HMAC takes keys of every length")
-            .chain_update(beta)
-    }
+pub(super) fn hmac(key: &[u8], data: &[u8]) -> Hmac<Sha256> {
+    Hmac::<Sha256>::new_from_slice(key)
+        .expect("HMAC takes keys of every length")
+        .chain_update(data)
 }
 
 fn check(path: &[Hop], delays_ms: &[u16]) -> Result<(), BuildError> {

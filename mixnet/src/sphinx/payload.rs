@@ -17,7 +17,7 @@ use crate::geometry::{MESSAGE_LEN, PAYLOAD_LEN, PAYLOAD_TAG_LEN};
 
 /// The four round keys of one layer.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub struct Lioness([[u8; HALF]; 4]);
+pub struct Lioness(pub(super) [[u8; HALF]; 4]);
 
 impl Lioness {
     /// Derives the round keys from a seed of 16 bytes or more.
@@ -71,7 +71,7 @@ pub(super) fn apply_ctr(key: &[u8; HALF], data: &mut [u8]) {
     aes.zeroize();
 }
 
-fn hash(left: &mut [u8; HALF], key: &[u8; HALF], right: &[u8]) {
+pub(super) fn hash(left: &mut [u8; HALF], key: &[u8; HALF], right: &[u8]) {
     let hash = Sha256::new()
         .chain_update(key)
         .chain_update(right)
