@@ -1,1 +1,29 @@
-//! Whisper v6.
+//! Whisper v6, capability `shh/6`: a gossip of sealed envelopes with topics, proof of work and short lives.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`node`] | the state machine: peers in, envelopes out; the only place where the rest meets |
+//! | [`wire`] | Status and the other messages as bytes |
+//! | [`envelope`] | the envelope: strict parse, id, work, and its making |
+//! | [`pow`] | proof of work: check and search |
+//! | [`topic`], [`bloom`] | what an envelope is about, and who wants it |
+//! | [`rules`] | what we accept, and why something is refused |
+//! | `pool`, `peer` | what is alive; what each peer wants and knows |
+//! | [`limits`] | every number, with its reason |
+
+pub mod bloom;
+pub mod envelope;
+pub mod limits;
+pub mod node;
+mod peer;
+mod pool;
+pub mod pow;
+pub mod rules;
+pub mod topic;
+pub mod wire;
+
+pub use bloom::Bloom;
+pub use envelope::{Draft, Envelope, EnvelopeHash};
+pub use node::{Config, Counters, Input, Node, Output, PeerId};
+pub use rules::Reject;
+pub use topic::Topic;

@@ -1,0 +1,73 @@
+//! Every number of Whisper v6: first what the protocol fixes, then what we chose and why.
+
+// ---- Fixed by the protocol -------------------------------------------------------------------
+
+/// Name of the capability in the devp2p Hello.
+pub const CAPABILITY_NAME: &str = "shh";
+/// Version of the capability, and the first field of Status.
+pub const VERSION: u64 = 6;
+/// Message codes that the capability reserves.
+pub const CODES: u64 = 128;
+/// What the size rule adds to the length of an envelope's data.
+pub const ENVELOPE_HEADER_LEN: usize = 20;
+/// How far in the future an envelope may have been sent (seconds).
+pub const FUTURE_TOLERANCE: u32 = 10;
+/// How late an envelope may arrive without its sender being at fault (seconds).
+pub const LATE_TOLERANCE: u32 = 20;
+/// After a change of our proof of work or bloom, how long the old value is still honoured (ms).
+pub const TOLERANCE_WINDOW_MS: u64 = 10_000;
+/// A plaintext is padded to a multiple of this.
+pub const PADDING_UNIT: usize = 256;
+/// Iterations of PBKDF2 for a password. The number is odd and right: it is what every peer uses.
+pub const PBKDF2_ITERATIONS: u32 = 65_356;
+
+// ---- Chosen by us ----------------------------------------------------------------------------
+
+/// Proof of work asked of peers: the value that Status clients mine for.
+pub const MIN_POW: f64 = 0.002;
+/// Largest envelope (header constant and data): the limit of every peer of the Whisper era.
+pub const ENVELOPE_LEN_MAX: usize = 1024 * 1024;
+/// Largest packet taken in. Ten times the envelope limit, because geth never splits a bundle.
+pub const PACKET_IN_LEN_MAX: usize = 10 * 1024 * 1024;
+/// Largest packet taken in before the peer's Status: no form of Status needs more.
+pub const EARLY_PACKET_LEN_MAX: usize = 2 * 1024;
+/// Largest bundle sent, half of the limit at which receivers disconnect. A single envelope may exceed it.
+pub const PACKET_OUT_LEN_MAX: usize = 512 * 1024;
+/// Envelopes in one packet: more than our whole pool may hold is no honest bundle.
+pub const ENVELOPES_PER_PACKET_MAX: usize = 65_536;
+/// Longest life of an envelope (seconds): two days, where geth would keep one for 136 years.
+pub const TTL_MAX: u32 = 2 * 24 * 60 * 60;
+/// Bytes held by the pool: an hour of a busy network, small enough for a phone.
+pub const POOL_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Envelopes held by the pool: bounds the bookkeeping where envelopes are tiny.
+pub const POOL_ENVELOPES_MAX: usize = 50_000;
+/// What one pooled envelope costs beside its bytes (indices, reference counts).
+pub const POOL_ENTRY_OVERHEAD: usize = 320;
+/// Ids of envelopes that left the pool and are still recognised: more than one pool.
+pub const GONE_IDS_MAX: usize = 65_536;
+/// How long such an id is remembered (seconds): the late tolerance and both peers' clock errors.
+pub const GONE_SECONDS: u32 = 120;
+/// Peers of one node: the width of the bitmap that says who knows an envelope.
+pub const PEERS_MAX: usize = 128;
+/// How long a peer may take to send its Status (ms). Whisper itself has no limit, so a mute peer would hold a slot for ever.
+pub const STATUS_TIMEOUT_MS: u64 = 10_000;
+/// Delay between an envelope's arrival and its relaying (ms), the tick of every Go peer.
+pub const RELAY_TICK_MS: u64 = 300;
+/// Bundles per second and peer: under the five that Status nodes advertise.
+pub const PACKETS_PER_SECOND: u32 = 4;
+/// Bundles that may leave at once after a quiet second.
+pub const PACKET_BURST: u32 = 4;
+/// Life that an envelope must have left to be forwarded (seconds): it must not die on the wire.
+pub const LIFE_LEFT_MIN: u32 = 1;
+/// How far in the future an envelope may have been sent to be forwarded (seconds): half of what the receiver allows,
+/// so that two wrong clocks together do not make us look hostile.
+pub const FORWARD_AHEAD_MAX: u32 = 5;
+/// Envelopes of too little work that one peer may send in a window before it is sent away.
+/// A peer that has not yet seen our new requirement sends a few; one that ignores it sends hundreds.
+pub const LOW_POW_STRIKES_MAX: u32 = 300;
+/// The window of those strikes (ms).
+pub const STRIKE_WINDOW_MS: u64 = 60_000;
+/// Nonces tried between two looks at the stop check: about half a millisecond.
+pub const SEARCH_SLICE: u64 = 1_024;
+/// Filters installed at once, over all clients of a node.
+pub const FILTERS_MAX: usize = 10_000;
