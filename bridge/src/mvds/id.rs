@@ -125,3 +125,56 @@ impl fmt::Debug for PeerId {
         write!(f, "Peer({}…)", hex::encode(&self.0[1..5]))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes<const N: usize>(text: &str) -> [u8; N] {
+        hex::decode(text).unwrap().try_into().unwrap()
+    }
+
+    const KEY_A: &str = "03cab365fcbb92f82b9c47ceaa27d654268606dea9cd658e369abf5c3fc59d0fa2";
+    const KEY_B: &str = "02eb0177131d07520da774ce45687054fd8b57ca51ea80c0de63624c1f7856d237";
+    const GROUP: &str = "4c2443aa0d75c88675b6c55848c36094e1a15696db697c92c8b2629ebdca7de6";
+
+    #[test]
+    fn the_group_of_two_is_the_same_from_both_sides() {
+        let (a, b) = (bytes(KEY_A), bytes(KEY_B));
+        assert_eq!(hex::encode(GroupId::of_two(&a, &b).bytes()), GROUP);
+        assert_eq!(hex::encode(GroupId::of_two(&b, &a).bytes()), GROUP);
+        let own = "d6daf7fe55d791dc3964a85d4ea4bfdfd9c5906025801e7cdc458c2a3852567e";
+        assert_eq!(hex::encode(GroupId::of_two(&a, &a).bytes()), own);
+    }
+
+    #[test]
+    fn a_message_id_hashes_group_time_and_body() {
+        let group = GroupId::new(bytes(GROUP));
+        let id = MessageId::of(&group, 1_587_550_000, b"hello");
+        assert_eq!(
+            hex::encode(id.bytes()),
+            "8d99b8443a17b2a5f0706a15858255cc5e92052747b3028c6232e47c2ca257cc"
+        );
+        // Time -1 is eight bytes of ff; an empty body and time 0 add nothing and eight zeros.
+        let by_hand = |tail: &[u8]| -> [u8; 32] {
+            Sha256::new()
+                .chain_update(b"MESSAGE_ID")
+                .chain_update(bytes::<32>(GROUP))
+                .chain_update(tail)
+                .finalize()
+                .into()
+        };
+        assert_eq!(MessageId::of(&group, -1, b"").bytes(), &by_hand(&[0xff; 8]));
+        assert_eq!(MessageId::of(&group, 0, b"").bytes(), &by_hand(&[0; 8]));
+    }
+
+    #[test]
+    fn other_lengths_are_no_ids() {
+        for len in [0, 31, 33, 64] {
+            assert_eq!(GroupId::from_slice(&vec![1; len]), None);
+            assert_eq!(MessageId::from_slice(&vec![1; len]), None);
+        }
+        assert_eq!(PeerId::from_slice(&[4; 64]), None);
+        assert!(PeerId::from_slice(&[4; 65]).is_some());
+    }
+}
