@@ -123,6 +123,21 @@ pub enum BuildError {
     ZeroId,
 }
 
+impl BuildError {
+    /// The label of the reason in vectors.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::PathLength(_) => "path_length",
+            Self::DelayCount { .. } => "delay_count",
+            Self::DelayZero(_) => "delay_zero",
+            Self::DelayAtEnd(_) => "delay_at_end",
+            Self::BadKey(_) => "bad_key",
+            Self::NoAddress(_) => "no_address",
+            Self::ZeroId => "zero_id",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

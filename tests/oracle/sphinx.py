@@ -19,7 +19,7 @@ P = 2**255 - 19
 
 
 class Drop(Exception):
-    """A packet that a hop drops, with the reason as in vectors/README.md."""
+    """A packet that a hop drops, with the reason as in vectors/mix/README.md."""
 
 
 def h(*parts):

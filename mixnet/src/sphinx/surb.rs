@@ -182,6 +182,17 @@ impl SurbKeys {
         Lioness::new(&self.reply.0).decrypt(&mut *delta);
         payload::unframe(&delta).ok_or(DropReason::ReplyCorrupt)
     }
+
+    /// What the last hop finds when `reply` has passed all hops, as a vector without the secrets of the hops needs it.
+    #[cfg(feature = "vectors")]
+    pub(crate) fn after_all_hops(&self, reply: &Packet) -> Box<[u8; PAYLOAD_LEN]> {
+        let mut delta = Box::new([0; PAYLOAD_LEN]);
+        delta.copy_from_slice(&reply.as_bytes()[DELTA_AT..]);
+        for key in &self.layers {
+            Lioness::new(&key.0).decrypt(&mut *delta);
+        }
+        delta
+    }
 }
 
 impl fmt::Debug for SurbKeys {
