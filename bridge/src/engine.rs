@@ -10,13 +10,37 @@
 //! Each input changes the store in one batch, and what it causes outside waits for that batch (`ledger`). A
 //! registration is sent to only while it has reply blocks; without them nothing of it changes.
 
-use std::sync::Arc;
+mod posts;
+pub(crate) mod record;
+mod registrations;
+mod reseal;
+pub(crate) mod turn;
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+use secp256k1::PublicKey;
+
+use crate::counters::{Counters, Direction, DropReason};
+use crate::error::OpenError;
+use crate::gateway::request::{Body, Request};
+use crate::gateway::response::{Pong, Response, ResponseBody, Status as Answer};
 use crate::gateway::seal::ExchangeSecret;
+use crate::gateway::server::{self, Asked};
+use crate::ledger::{Ledger, Step};
+use crate::mvds::id::PeerId;
+use crate::mvds::retry::Retry;
 use crate::port::{
-    BridgeId, Envelope, EnvelopeHash, Inspect, Now, Object, ReplyBlock, SealError, SealJob, Trace,
+    BridgeId, Envelope, EnvelopeHash, Inspect, Kind, Now, Object, ReplyBlock, SealError, SealJob,
+    Trace,
 };
-use crate::store::Batch;
+use crate::seen::Sweep;
+use crate::store::{Batch, Family, Store, StoreError};
+use posts::Posts;
+use registrations::Registrations;
+use turn::{Effect, Turn};
 
 /// What a bridge is made with.
 pub struct Config {
@@ -30,7 +54,26 @@ pub struct Config {
     pub seed: [u8; 32],
     /// How many bytes of an object one packet carries.
     pub frame_capacity: usize,
+    /// When a delivery without an acknowledgement is repeated, in epochs of 100 ms ([`RETRY`] unless there is a
+    /// reason).
+    pub retry: Retry,
 }
+
+impl Config {
+    /// The MVDS peer id of the bridge: its key, uncompressed. `None` if its id is no key.
+    pub fn peer_id(&self) -> Option<PeerId> {
+        let key = PublicKey::from_byte_array_compressed(self.id.0).ok()?;
+        Some(PeerId::new(key.serialize_uncompressed()))
+    }
+}
+
+/// A delivery is repeated after 8 to 12 s, then after twice that, up to 10 minutes: more than a round trip through three relays
+/// with its queues, so that what is only slow is not sent twice.
+pub const RETRY: Retry = Retry {
+    base: 80,
+    cap: 6_000,
+    jitter: 40,
+};
 
 /// What happens to a bridge.
 #[derive(Debug)]
@@ -93,3 +136,219 @@ pub enum Output {
     /// For whoever watches.
     Trace(Trace),
 }
+
+/// How a bridge is doing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Registrations, retiring ones included.
+    pub registrations: usize,
+    /// Messages that wait for an acknowledgement of a client.
+    pub deliveries_waiting: usize,
+    /// Posts that are not over.
+    pub posts_open: usize,
+    /// Batches that are not durable yet.
+    pub commits_in_flight: u64,
+    /// What went across and what was dropped.
+    pub counters: Counters,
+}
+
+/// The role of the bridge, as a state machine without I/O.
+pub struct Engine {
+    config: Config,
+    rng: ChaCha20Rng,
+    ledger: Ledger<Effect>,
+    counters: Counters,
+    registrations: Registrations,
+    posts: Posts,
+    sweeps: [Sweep; 2],
+    next_sweep: Instant,
+}
+
+impl Engine {
+    /// Takes up the work that the store holds: deliveries without acknowledgement, posts on their way.
+    pub fn open(config: Config, store: Arc<dyn Store>, now: Now) -> Result<Self, OpenError> {
+        if config.peer_id().is_none() {
+            return Err(OpenError::BridgeKey);
+        }
+        if config.frame_capacity <= crate::gateway::seal::OVERHEAD {
+            return Err(OpenError::FrameCapacity {
+                capacity: config.frame_capacity,
+            });
+        }
+        let mut rng = ChaCha20Rng::from_seed(config.seed);
+        let mut ledger = Ledger::new(store);
+        let mut counters = Counters::default();
+        let mut turn = Turn {
+            now,
+            config: &config,
+            ledger: &mut ledger,
+            counters: &mut counters,
+            rng: &mut rng,
+        };
+        let registrations = Registrations::open(&mut turn).map_err(OpenError::Store)?;
+        let posts = Posts::open(&mut turn).map_err(OpenError::Store)?;
+        ledger.close();
+        Ok(Self {
+            config,
+            rng,
+            ledger,
+            counters,
+            registrations,
+            posts,
+            sweeps: [Sweep::new(Family::Seen), Sweep::new(Family::Requests)],
+            next_sweep: now.mono + SWEEP_GAP,
+        })
+    }
+
+    /// One input. Fails only if the store cannot be read; the engine is then not to be used any more.
+    pub fn handle(&mut self, now: Now, input: Input) -> Result<(), StoreError> {
+        if let Input::Committed(seq) = input {
+            self.ledger.committed(seq, |effect| stamp(effect, now));
+            return Ok(());
+        }
+        let mut turn = Turn {
+            now,
+            config: &self.config,
+            ledger: &mut self.ledger,
+            counters: &mut self.counters,
+            rng: &mut self.rng,
+        };
+        let (registrations, posts) = (&mut self.registrations, &mut self.posts);
+        match input {
+            Input::Envelope(envelope) => registrations.deliver(&mut turn, &envelope)?,
+            Input::Object(object) => take_object(&mut turn, registrations, posts, &object)?,
+            Input::Sealed { job, result } => posts.sealed(&mut turn, job, result),
+            Input::Published { hash, peers } => {
+                // Whisper does not bring our own posts back to us, but they may be for a client of ours.
+                if let Some(envelope) = posts.published(&mut turn, hash, peers) {
+                    registrations.deliver(&mut turn, &envelope)?;
+                }
+            }
+            Input::Refused { hash, reason } => posts.refused(&mut turn, hash, reason),
+            Input::Committed(_) | Input::Tick => {}
+        }
+        posts.tick(&mut turn);
+        registrations.tick(&mut turn);
+        if self.next_sweep <= now.mono {
+            self.next_sweep = now.mono + SWEEP_GAP;
+            for sweep in &mut self.sweeps {
+                sweep.step(turn.ledger, now.unix())?;
+            }
+        }
+        self.ledger.close();
+        Ok(())
+    }
+
+    /// The next thing to do. Drain before the next input.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        Some(match self.ledger.poll()? {
+            Step::Commit(seq, batch) => Output::Commit { seq, batch },
+            Step::Effect(Effect::Reply { blocks, object }) => Output::Reply { blocks, object },
+            Step::Effect(Effect::Publish(envelope)) => Output::Publish { envelope },
+            Step::Effect(Effect::Work(job)) => Output::Work(job),
+            Step::Effect(Effect::Trace(trace)) => Output::Trace(trace),
+        })
+    }
+
+    /// When [`Input::Tick`] is due.
+    pub fn next_deadline(&self, now: Now) -> Option<Instant> {
+        [
+            self.registrations.next_deadline(now),
+            self.posts.next_deadline(),
+            Some(self.next_sweep),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// How it is doing.
+    pub fn status(&self) -> Status {
+        Status {
+            registrations: self.registrations.len(),
+            deliveries_waiting: self.registrations.waiting(),
+            posts_open: self.posts.open_count(),
+            commits_in_flight: self.ledger.in_flight(),
+            counters: self.counters.clone(),
+        }
+    }
+}
+
+fn take_object(
+    turn: &mut Turn<'_>,
+    registrations: &mut Registrations,
+    posts: &mut Posts,
+    object: &Object,
+) -> Result<(), StoreError> {
+    match object.kind {
+        Kind::Request if !registrations.contains(object.tag) => {
+            let Some(asked) = server::open(turn, object)? else {
+                return Ok(());
+            };
+            answer(turn, registrations, posts, asked)
+        }
+        Kind::Request | Kind::Mvds | Kind::TopUp => {
+            registrations.object(turn, object);
+            Ok(())
+        }
+        Kind::Cover => Ok(()),
+        Kind::Response => {
+            turn.counters
+                .drop(Direction::ToWhisper, DropReason::UnexpectedKind);
+            Ok(())
+        }
+    }
+}
+
+/// A one-shot request.
+fn answer(
+    turn: &mut Turn<'_>,
+    registrations: &mut Registrations,
+    posts: &mut Posts,
+    asked: Asked,
+) -> Result<(), StoreError> {
+    let Asked {
+        request: Request { id, body, .. },
+        mut path,
+    } = asked;
+    let now_s = turn.now.unix();
+    let response = match body {
+        Ok(Body::Register(register)) => {
+            return registrations.register(turn, id, path, register);
+        }
+        Ok(Body::Post(post)) => {
+            posts.post(turn, id, post, path);
+            return Ok(());
+        }
+        Ok(Body::Ping(Some(tag))) if !registrations.contains(tag) => {
+            Response::bare(id, Answer::Gone, now_s)
+        }
+        Ok(Body::Ping(_)) => Response::ok(id, now_s, ResponseBody::Pong(Pong::default())),
+        // Only under the registration that it ends.
+        Ok(Body::Unregister) => Response::bare(id, Answer::Bad, now_s),
+        Err(refusal) => {
+            turn.counters
+                .drop(Direction::ToWhisper, DropReason::Malformed);
+            Response::bare(id, refusal.status, now_s)
+        }
+    };
+    path.respond(turn, &response);
+    Ok(())
+}
+
+fn stamp(effect: &mut Effect, now: Now) {
+    if let Effect::Trace(trace) = effect
+        && trace.at_unix_ms == 0
+    {
+        trace.at_unix_ms = now.unix_ms;
+    }
+}
+
+/// When the wall clock will show this second, on the clock that does not jump.
+fn at(now: Now, unix_s: u32) -> Instant {
+    let left_ms = (u64::from(unix_s) * 1000).saturating_sub(now.unix_ms);
+    now.mono + Duration::from_millis(left_ms)
+}
+
+/// Between two steps of the sweeps: 256 entries each, so a million are walked in half a day.
+const SWEEP_GAP: Duration = Duration::from_secs(10);

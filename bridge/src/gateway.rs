@@ -17,3 +17,4 @@ pub mod prefix;
 pub mod request;
 pub mod response;
 pub mod seal;
+pub(crate) mod server;

@@ -12,6 +12,7 @@
 //! | [`store`] | durable families of keys, in memory and in RocksDB |
 //! | `ledger` | one batch per input, effects after their batch |
 //! | `seen` | what was taken already, for seven days |
+//! | [`error`] | why a core cannot be opened |
 //! | [`counters`] | transfers and drops |
 
 #![forbid(unsafe_code)]
@@ -19,6 +20,7 @@
 
 pub mod counters;
 pub mod engine;
+pub mod error;
 pub mod gateway;
 mod ledger;
 pub mod mvds;

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub use crate::gateway::kinds::{Kind, REPLY_BLOCK_LEN, ReplyBlock, Tag};
 pub use crate::gateway::prefix::Prefix;
 
 /// The two clocks, read once per turn of the shell's loop.
@@ -124,63 +125,6 @@ pub enum SealError {
     Busy,
 }
 
-/// What the box of an object holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Kind {
-    /// Nothing.
-    Cover = 0,
-    /// An MVDS payload.
-    Mvds = 1,
-    /// A request of the gateway protocol.
-    Request = 2,
-    /// The response to one.
-    Response = 3,
-    /// Reply blocks for a registration.
-    TopUp = 4,
-}
-
-impl Kind {
-    /// The kind with this number on the wire.
-    pub fn from_wire(kind: u8) -> Option<Self> {
-        match kind {
-            0 => Some(Self::Cover),
-            1 => Some(Self::Mvds),
-            2 => Some(Self::Request),
-            3 => Some(Self::Response),
-            4 => Some(Self::TopUp),
-            5.. => None,
-        }
-    }
-
-    /// Its number on the wire.
-    pub fn to_wire(self) -> u8 {
-        self as u8
-    }
-}
-
-/// Names a registration, or one one-shot exchange.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Tag([u8; 16]);
-
-impl Tag {
-    /// The tag with these bytes.
-    pub const fn new(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    /// Its bytes.
-    pub const fn bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Tag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tag(..)")
-    }
-}
-
 /// One AEAD box that travels through the mixnet in one or more packets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Object {
@@ -195,19 +139,6 @@ pub struct Object {
 impl fmt::Debug for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Object({:?}, {} bytes)", self.kind, self.bytes.len())
-    }
-}
-
-/// A single-use reply block: pays for one packet back. Opaque here.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ReplyBlock(pub Vec<u8>);
-
-/// The length of a reply block.
-pub const REPLY_BLOCK_LEN: usize = 734;
-
-impl fmt::Debug for ReplyBlock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ReplyBlock({} bytes)", self.0.len())
     }
 }
 

@@ -7,7 +7,7 @@ use crate::ledger::Ledger;
 use crate::store::{Family, StoreError};
 
 /// How long an id is remembered: longer than any time to live, MVDS retry and mixnet delay together.
-pub const WINDOW_S: u32 = 7 * 24 * 3600;
+pub(crate) const WINDOW_S: u32 = 7 * 24 * 3600;
 
 /// Entries looked at in one step of the sweep: a step stays far below a millisecond.
 const SWEEP_STEP: usize = 256;
@@ -34,13 +34,20 @@ pub(crate) fn note<E>(ledger: &mut Ledger<E>, scope: &Scope, id: &[u8; 32], now_
     ledger.put(Family::Seen, key(scope, id), until.to_be_bytes());
 }
 
-/// Walks the family in small steps and removes what is over.
-#[derive(Default)]
+/// Walks a family whose values begin with the time until which they hold, in small steps, and removes what is over.
 pub(crate) struct Sweep {
+    family: Family,
     from: Vec<u8>,
 }
 
 impl Sweep {
+    pub(crate) fn new(family: Family) -> Self {
+        Self {
+            family,
+            from: Vec::new(),
+        }
+    }
+
     /// One step; returns how many entries went.
     pub(crate) fn step<E>(
         &mut self,
@@ -49,15 +56,17 @@ impl Sweep {
     ) -> Result<usize, StoreError> {
         let page = ledger
             .store()
-            .scan(Family::Seen, b"", &self.from, SWEEP_STEP)?;
+            .scan(self.family, b"", &self.from, SWEEP_STEP)?;
         self.from = match page.last() {
             Some((key, _)) if page.len() == SWEEP_STEP => [key.as_slice(), &[0]].concat(),
             Some(_) | None => Vec::new(),
         };
         let mut removed = 0;
         for (key, value) in page {
+            // What is in flight may say more than the page does.
+            let value = ledger.get(self.family, &key)?.unwrap_or(value);
             if until(&value)? <= now_s {
-                ledger.delete(Family::Seen, key);
+                ledger.delete(self.family, key);
                 removed += 1;
             }
         }
@@ -70,9 +79,10 @@ fn key(scope: &Scope, id: &[u8; 32]) -> Vec<u8> {
 }
 
 fn until(value: &[u8]) -> Result<u32, StoreError> {
-    <[u8; 4]>::try_from(value)
-        .map(u32::from_be_bytes)
-        .map_err(|_| StoreError::corrupt(Family::Seen))
+    let (until, _) = value
+        .split_first_chunk::<4>()
+        .ok_or_else(|| StoreError::corrupt(Family::Seen))?;
+    Ok(u32::from_be_bytes(*until))
 }
 
 #[cfg(test)]
@@ -121,7 +131,7 @@ mod tests {
             note(&mut ledger, &[1; 16], &id, n);
         }
         settle(&mut ledger, &store);
-        let mut sweep = Sweep::default();
+        let mut sweep = Sweep::new(Family::Seen);
         let mut removed = 0;
         for _ in 0..8 {
             removed += sweep.step(&mut ledger, WINDOW_S + 499).unwrap();
