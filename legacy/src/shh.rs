@@ -9,16 +9,22 @@
 //! | [`topic`], [`bloom`] | what an envelope is about, and who wants it |
 //! | [`rules`] | what we accept, and why something is refused |
 //! | `pool`, `peer` | what is alive; what each peer wants and knows |
+//! | [`message`] | the plaintext inside an envelope: payload, padding, signature |
+//! | [`seal`] | its encryption, by password or to a public key |
+//! | [`filter`] | which envelopes a local client can open |
 //! | [`limits`] | every number, with its reason |
 
 pub mod bloom;
 pub mod envelope;
+pub mod filter;
 pub mod limits;
+pub mod message;
 pub mod node;
 mod peer;
 mod pool;
 pub mod pow;
 pub mod rules;
+pub mod seal;
 pub mod topic;
 pub mod wire;
 

@@ -1,0 +1,300 @@
+//! Filters: which envelopes a local client can open and wants to see.
+//!
+//! A filter has one key and some topics (none: all of them). An envelope meets only the filters of its own topic and
+//! those without topics, each distinct key among them tries once, and what one key opened serves every filter with that
+//! key. Spec: Whisper v6 payload, order of attempts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::bloom::Bloom;
+use super::envelope::Envelope;
+use super::limits::FILTERS_MAX;
+use super::message::Plaintext;
+use super::seal::{KeyId, OpenKey};
+use super::topic::Topic;
+use crate::identity::PublicKey;
+
+/// What a local client wants.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// What opens the envelopes.
+    pub key: OpenKey,
+    /// Their topics; none means any.
+    pub topics: BTreeSet<Topic>,
+    /// Who must have signed.
+    pub signer: Option<PublicKey>,
+    /// Work that they must prove.
+    pub min_pow: f64,
+    /// Whether messages of a trusted peer that never were in the pool count too.
+    pub direct: bool,
+}
+
+/// Name of an installed filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FilterId(u64);
+
+/// An opened envelope.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Received {
+    /// As it came.
+    pub envelope: Arc<Envelope>,
+    /// What was inside.
+    pub plaintext: Plaintext,
+    /// To whom it was sealed, if to a public key.
+    pub recipient: Option<PublicKey>,
+}
+
+/// There is no room for another filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("all {max} filters are taken")]
+pub struct TooManyFilters {
+    /// How many there may be.
+    pub max: usize,
+}
+
+/// Where an envelope came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// The pool.
+    Pool,
+    /// A message of a trusted peer, unchecked.
+    Direct,
+}
+
+/// The installed filters.
+#[derive(Debug, Default)]
+pub struct Filters {
+    filters: BTreeMap<FilterId, (Filter, KeyId)>,
+    by_topic: BTreeMap<Topic, BTreeSet<FilterId>>,
+    any_topic: BTreeSet<FilterId>,
+    next: u64,
+}
+
+impl Filters {
+    /// No filters.
+    pub fn new() -> Filters {
+        Filters::default()
+    }
+
+    /// Installs a filter.
+    pub fn install(&mut self, filter: Filter) -> Result<FilterId, TooManyFilters> {
+        if self.filters.len() >= FILTERS_MAX {
+            return Err(TooManyFilters { max: FILTERS_MAX });
+        }
+        let id = FilterId(self.next);
+        self.next += 1;
+        if filter.topics.is_empty() {
+            self.any_topic.insert(id);
+        }
+        for topic in &filter.topics {
+            self.by_topic.entry(*topic).or_default().insert(id);
+        }
+        let key = filter.key.id();
+        self.filters.insert(id, (filter, key));
+        Ok(id)
+    }
+
+    /// Removes a filter, and says whether there was one.
+    pub fn remove(&mut self, id: FilterId) -> bool {
+        let Some((filter, _)) = self.filters.remove(&id) else {
+            return false;
+        };
+        self.any_topic.remove(&id);
+        for topic in &filter.topics {
+            if let Some(ids) = self.by_topic.get_mut(topic) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.by_topic.remove(topic);
+                }
+            }
+        }
+        true
+    }
+
+    /// Opens an envelope with every key that may, each once, and names the filters that want it.
+    pub fn open(&self, envelope: &Arc<Envelope>, via: Via) -> Vec<(FilterId, Arc<Received>)> {
+        let topical = self.by_topic.get(&envelope.topic()).into_iter().flatten();
+        let pow = envelope.pow();
+        let mut tried: BTreeMap<KeyId, Option<Arc<Received>>> = BTreeMap::new();
+        let mut wanted = Vec::new();
+        for id in self.any_topic.iter().chain(topical) {
+            let Some((filter, key)) = self.filters.get(id) else {
+                continue;
+            };
+            if filter.min_pow > pow || (via == Via::Direct && !filter.direct) {
+                continue;
+            }
+            let received = tried
+                .entry(*key)
+                .or_insert_with(|| receive(&filter.key, envelope));
+            let Some(received) = received else { continue };
+            if filter.signer.is_none() || filter.signer == received.plaintext.signer {
+                wanted.push((*id, received.clone()));
+            }
+        }
+        wanted
+    }
+
+    /// The filter to announce for all of these; nothing where one of them wants any topic.
+    pub fn bloom(&self) -> Option<Bloom> {
+        self.any_topic
+            .is_empty()
+            .then(|| Bloom::of_topics(self.by_topic.keys().copied()))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.filters.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.filters.is_empty()
+    }
+}
+
+fn receive(key: &OpenKey, envelope: &Arc<Envelope>) -> Option<Arc<Received>> {
+    let plaintext = key.open(envelope.data()).ok()?;
+    let recipient = match key {
+        OpenKey::Symmetric(_) => None,
+        OpenKey::Private(key) => Some(key.public()),
+    };
+    Some(Arc::new(Received {
+        envelope: envelope.clone(),
+        plaintext,
+        recipient,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng as _;
+
+    use super::*;
+    use crate::identity::SecretKey;
+    use crate::shh::envelope::Draft;
+    use crate::shh::message::Padding;
+    use crate::shh::seal::{SealTo, SymKey, seal};
+
+    fn sym(byte: u8) -> SymKey {
+        SymKey::from_bytes(&[byte; 32]).unwrap()
+    }
+
+    fn filter(key: OpenKey, topics: &[Topic]) -> Filter {
+        Filter {
+            key,
+            topics: topics.iter().copied().collect(),
+            signer: None,
+            min_pow: 0.0,
+            direct: false,
+        }
+    }
+
+    fn envelope(to: SealTo<'_>, topic: Topic, signer: Option<&SecretKey>) -> Arc<Envelope> {
+        let mut rng = ChaCha20Rng::from_seed([1; 32]);
+        let data = seal(to, b"hello", Padding::Random, signer, &mut rng).unwrap();
+        Arc::new(Draft::new(1_600_000_000, 10, topic, &data).finish(0))
+    }
+
+    #[test]
+    fn key_topic_signer_and_work_decide() {
+        let (topic, other) = (Topic::of_name("one"), Topic::of_name("other"));
+        let secret = SecretKey::from_bytes(&[3; 32]).unwrap();
+        let stranger = SecretKey::from_bytes(&[4; 32]).unwrap();
+        let base = filter(OpenKey::Symmetric(sym(1)), &[topic]);
+        let mut filters = Filters::new();
+        let plain = filters.install(base.clone()).unwrap();
+        let any = filters
+            .install(filter(OpenKey::Symmetric(sym(1)), &[]))
+            .unwrap();
+        let signed = filters
+            .install(Filter {
+                signer: Some(secret.public()),
+                ..base.clone()
+            })
+            .unwrap();
+        for filter in [
+            filter(OpenKey::Symmetric(sym(1)), &[other]),
+            filter(OpenKey::Symmetric(sym(2)), &[topic]),
+            Filter {
+                signer: Some(stranger.public()),
+                ..base.clone()
+            },
+            Filter {
+                min_pow: 1e9,
+                ..base
+            },
+            filter(OpenKey::Private(stranger), &[topic]),
+        ] {
+            filters.install(filter).unwrap();
+        }
+        let one = envelope(SealTo::Symmetric(&sym(1)), topic, Some(&secret));
+        let opened = filters.open(&one, Via::Pool);
+        let ids: BTreeSet<_> = opened.iter().map(|(id, _)| *id).collect();
+        assert_eq!(ids, [plain, any, signed].into_iter().collect());
+        assert!(
+            opened
+                .windows(2)
+                .all(|two| Arc::ptr_eq(&two[0].1, &two[1].1)),
+            "opened once"
+        );
+        assert_eq!(opened[0].1.plaintext.payload, b"hello");
+        assert!(filters.open(&one, Via::Direct).is_empty());
+    }
+
+    #[test]
+    fn sealed_to_a_key() {
+        let secret = SecretKey::from_bytes(&[3; 32]).unwrap();
+        let mut filters = Filters::new();
+        let id = filters
+            .install(Filter {
+                direct: true,
+                ..filter(OpenKey::Private(secret.clone()), &[])
+            })
+            .unwrap();
+        let one = envelope(SealTo::Public(&secret.public()), Topic::default(), None);
+        for via in [Via::Pool, Via::Direct] {
+            let opened = filters.open(&one, via);
+            assert_eq!(
+                (opened.len(), opened[0].0, opened[0].1.recipient),
+                (1, id, Some(secret.public()))
+            );
+        }
+    }
+
+    #[test]
+    fn removed_filters_leave_nothing() {
+        let topics = [Topic::of_name("one"), Topic::of_name("two")];
+        let mut filters = Filters::new();
+        assert!(filters.bloom().unwrap().is_empty());
+        let one = filters
+            .install(filter(OpenKey::Symmetric(sym(1)), &topics))
+            .unwrap();
+        assert_eq!(filters.bloom(), Some(Bloom::of_topics(topics)));
+        let any = filters
+            .install(filter(OpenKey::Symmetric(sym(1)), &[]))
+            .unwrap();
+        assert_eq!(filters.bloom(), None);
+        assert!(filters.remove(one) && filters.remove(any) && !filters.remove(one));
+        assert!(filters.is_empty() && filters.by_topic.is_empty() && filters.any_topic.is_empty());
+    }
+
+    #[test]
+    fn filters_are_bounded() {
+        let mut filters = Filters::new();
+        let one = filter(OpenKey::Symmetric(sym(1)), &[]);
+        for _ in 0..FILTERS_MAX {
+            filters.install(one.clone()).unwrap();
+        }
+        assert_eq!(
+            (filters.install(one), filters.len()),
+            (Err(TooManyFilters { max: FILTERS_MAX }), FILTERS_MAX)
+        );
+    }
+}
