@@ -6,6 +6,7 @@
 //! | module | content |
 //! |---|---|
 //! | [`identity`] | secret key, public key, node id |
+//! | [`enode`] | the text form of a peer's address |
 //! | [`rlp`], [`keccak`] | the encoding and the hash that everything here is built on |
 //! | [`rlpx`] | encrypted transport: ECIES, handshake, frames, Hello, capabilities, one session per connection |
 //! | [`shh`] | Whisper v6: envelopes, proof of work, pool, peers |
@@ -14,6 +15,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod enode;
 pub mod error;
 pub mod identity;
 pub mod keccak;
@@ -22,3 +24,5 @@ pub mod now;
 pub mod rlp;
 pub mod rlpx;
 pub mod shh;
+#[cfg(feature = "vectors")]
+pub mod vectors;
