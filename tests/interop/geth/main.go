@@ -11,6 +11,7 @@ import (
 func main() {
 	roles := map[string]func(*lines.Port, []string) error{
 		"gethpeer": gethpeer,
+		"mvdspeer": runMvdspeer,
 	}
 	if len(os.Args) < 2 || roles[os.Args[1]] == nil {
 		lines.Fail(fmt.Errorf("usage: %s gethpeer|mvdspeer [flags]", os.Args[0]))
