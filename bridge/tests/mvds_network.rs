@@ -209,7 +209,7 @@ impl World {
         let seed = [at as u8 ^ (life as u8).wrapping_mul(16); 32];
         let mut node = Node::new(CONFIG, seed, self.now());
         for other in (0..self.weather.nodes).filter(|other| *other != at) {
-            let is_even = (at + other) % 2 == 0;
+            let is_even = (at + other).is_multiple_of(2);
             let mode = if is_even {
                 Mode::Interactive
             } else {

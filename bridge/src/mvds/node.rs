@@ -30,15 +30,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::id::{GroupId, MessageId, PeerId};
-use super::payload::{BODY_LEN_MAX, Dialect, Message, PayloadError};
+use super::payload::{Dialect, Message};
 use super::record::{Change, Kind, Record, State};
-use super::retry::Retry;
 
+mod config;
 mod draft;
 mod peer;
 mod receive;
 mod shelf;
 
+pub use config::{Bodies, Config, Mode, NodeError, Now, Output, PeerConfig, Refused};
 pub use draft::Draft;
 use peer::{Peer, Progress, Track};
 use shelf::Shelf;
@@ -62,181 +63,6 @@ pub const ACKS_MAX: usize = 10_000;
 pub const SEEN_MAX: usize = 1_000_000;
 /// The most peers, groups and members of a group: far beyond a bridge's registrations.
 pub const MEMBERS_MAX: usize = 65_536;
-
-/// The two clocks of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Now {
-    /// For epochs.
-    pub mono: Instant,
-    /// For what is remembered, Unix seconds.
-    pub unix_s: u64,
-}
-
-/// How a node behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Config {
-    /// Length of an epoch; not zero.
-    pub tick: Duration,
-    /// When a record is sent again.
-    pub retry: Retry,
-    /// The longest body, own or received.
-    pub body_len_max: usize,
-    /// How long a message is remembered, seconds.
-    pub seen_s: u64,
-    /// Whether received messages go on to the other peers of their group.
-    pub forward: bool,
-}
-
-impl Config {
-    /// A node on the mixnet.
-    pub const MIX: Self = Self {
-        tick: Duration::from_secs(1),
-        retry: Retry::MIX,
-        body_len_max: BODY_LEN_MAX,
-        seen_s: SEEN_S,
-        forward: true,
-    };
-    /// The gateway: bodies carry a whole Whisper envelope, and its groups have two members.
-    pub const GATEWAY: Self = Self {
-        tick: Duration::from_millis(100),
-        retry: Retry::GATEWAY,
-        body_len_max: 1_048_576 + 64,
-        seen_s: SEEN_S,
-        forward: false,
-    };
-}
-
-/// How messages go to a peer of a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// Offer first, send on request.
-    Interactive,
-    /// Send at once.
-    Batch,
-}
-
-/// What has to be known of a peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PeerConfig {
-    /// The field numbers that it understands.
-    pub dialect: Dialect,
-    /// Whether it is a Go peer with the bugs of the deployed clients: an OFFER goes to it once ever, requests that are
-    /// repeated and acks that are repeated go alone, received messages are not offered to it.
-    ///
-    /// An OFFER must then be on disk as sent before it leaves: commit what [`Node::taken`] puts out first.
-    pub legacy: bool,
-}
-
-impl PeerConfig {
-    /// A peer that follows the specification.
-    pub const OURS: Self = Self {
-        dialect: Dialect::Published,
-        legacy: false,
-    };
-    /// A deployed client.
-    pub const LEGACY: Self = Self {
-        dialect: Dialect::Published,
-        legacy: true,
-    };
-}
-
-/// What a node wants done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
-    /// Put these changes on disk as one batch, then call [`Node::committed`].
-    Commit {
-        /// Grows by one.
-        seq: u64,
-        /// The changes, in order.
-        changes: Vec<Change>,
-    },
-    /// A message for the application, once. It belongs into the batch of the [`Output::Commit`] of the same step.
-    Deliver {
-        /// Who sent it.
-        from: PeerId,
-        /// Its id.
-        id: MessageId,
-        /// The message.
-        message: Message,
-    },
-    /// The peer has this message.
-    Acked {
-        /// The peer.
-        peer: PeerId,
-        /// The message.
-        id: MessageId,
-    },
-    /// The peer gave no sign of life; the record waits for one.
-    Parked {
-        /// The peer.
-        peer: PeerId,
-        /// The message.
-        id: MessageId,
-    },
-    /// A message of a payload was not taken.
-    Refused {
-        /// Who sent it.
-        from: PeerId,
-        /// Why.
-        reason: Refused,
-    },
-    /// A record was given up: its body is not to be had, or there are too many records.
-    Lost {
-        /// The peer that will not get it.
-        peer: PeerId,
-        /// The message.
-        id: MessageId,
-    },
-}
-
-/// Why a received message was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Refused {
-    /// Nobody here is in its group.
-    UnknownGroup,
-    /// Its sender is not in its group.
-    NotMember,
-}
-
-/// Why a step was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum NodeError {
-    /// The peer is in no group.
-    #[error("the peer is in no group")]
-    UnknownPeer,
-    /// The group has no members.
-    #[error("the group has no members")]
-    UnknownGroup,
-    /// A bound would be exceeded.
-    #[error("{what}: no more than {max}")]
-    Full {
-        /// What there is too much of.
-        what: &'static str,
-        /// The bound.
-        max: usize,
-    },
-    /// The message was here before.
-    #[error("the message was here before")]
-    Duplicate(MessageId),
-    /// The body is longer than the node takes.
-    #[error("a body of {len} bytes is longer than the most of {max}")]
-    BodyTooLong {
-        /// Its length.
-        len: usize,
-        /// The greatest length.
-        max: usize,
-    },
-    /// The bytes are no payload.
-    #[error(transparent)]
-    Payload(#[from] PayloadError),
-}
-
-/// Where the bodies are: on disk. Asked only for what was committed.
-pub trait Bodies {
-    /// The message with this id.
-    fn load(&self, id: &MessageId) -> Option<Message>;
-}
 
 /// One node with any number of groups and peers.
 pub struct Node {

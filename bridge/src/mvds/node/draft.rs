@@ -89,11 +89,11 @@ impl Node {
     pub fn taken(&mut self, now: Now, draft: Draft) {
         self.advance(now);
         let peer = draft.peer;
-        if let Some(entry) = self.peers.get_mut(&peer) {
-            if !draft.payload.acks.is_empty() {
-                entry.acked(&draft.payload.acks);
-                entry.acks_at = self.epoch;
-            }
+        if let Some(entry) = self.peers.get_mut(&peer)
+            && !draft.payload.acks.is_empty()
+        {
+            entry.acked(&draft.payload.acks);
+            entry.acks_at = self.epoch;
         }
         let Payload {
             offers, requests, ..

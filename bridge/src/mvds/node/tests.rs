@@ -1,5 +1,6 @@
 use super::*;
 use crate::mvds::payload::{Metadata, Payload};
+use crate::mvds::retry::Retry;
 
 /// A disk: what was committed.
 #[derive(Default)]
