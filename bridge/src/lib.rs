@@ -13,6 +13,7 @@
 //! | `ledger` | one batch per input, effects after their batch |
 //! | `seen` | what was taken already, for seven days |
 //! | [`error`] | why a core cannot be opened |
+//! | `vectors` | the JSON test vectors against this build |
 //! | [`counters`] | transfers and drops |
 
 #![forbid(unsafe_code)]
@@ -28,3 +29,5 @@ pub mod policy;
 pub mod port;
 mod seen;
 pub mod store;
+#[cfg(feature = "vectors")]
+pub mod vectors;
