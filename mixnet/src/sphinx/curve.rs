@@ -13,25 +13,47 @@ use super::keys::{PublicKey, SharedSecret};
 use crate::error::DropReason;
 use crate::geometry::HOPS_MAX;
 
-/// Refuses an alpha that has another, canonical form or that is zero, before any work is spent on it.
-pub(super) fn check_alpha(alpha: &[u8; 32]) -> Result<(), DropReason> {
-    if !is_canonical(alpha) {
-        return Err(DropReason::NonCanonicalAlpha);
-    }
-    if alpha == &[0; 32] {
-        return Err(DropReason::LowOrderAlpha);
-    }
-    Ok(())
+/// The group element of a packet, in canonical form and not zero.
+///
+/// A hop multiplies it twice. On the Edwards form of the curve that costs less than two Montgomery ladders, even with the way there
+/// and back; a point of the twist has no such form and takes the ladder. Which of the two it is, everybody can see.
+pub(super) struct Alpha {
+    u: [u8; 32],
+    edwards: Option<EdwardsPoint>,
 }
 
-/// X25519; `None` when the result is zero, which happens exactly for points of low order.
-pub(super) fn agree(secret: &[u8; 32], point: &[u8; 32]) -> Option<SharedSecret> {
-    nonzero(MontgomeryPoint(*point).mul_clamped(*secret))
-}
+impl Alpha {
+    /// Refuses what no honest maker sends, before any work is spent on it.
+    pub(super) fn parse(u: &[u8; 32]) -> Result<Self, DropReason> {
+        if !is_canonical(u) {
+            return Err(DropReason::NonCanonicalAlpha);
+        }
+        if u == &[0; 32] {
+            return Err(DropReason::LowOrderAlpha);
+        }
+        Ok(Self {
+            u: *u,
+            edwards: MontgomeryPoint(*u).to_edwards(0),
+        })
+    }
 
-/// alpha for the next hop.
-pub(super) fn blind(alpha: &[u8; 32], factor: [u8; 32]) -> [u8; 32] {
-    MontgomeryPoint(*alpha).mul_clamped(factor).0
+    /// s: what the hop shares with the maker of the packet. It is zero exactly for points of low order.
+    pub(super) fn agree(&self, secret: &[u8; 32]) -> Result<SharedSecret, DropReason> {
+        nonzero(self.multiply(*secret)).ok_or(DropReason::LowOrderAlpha)
+    }
+
+    /// alpha for the next hop.
+    pub(super) fn blind(&self, shared: &SharedSecret) -> [u8; 32] {
+        self.multiply(shared.blinding(&self.u)).0
+    }
+
+    /// X25519. Clamped factors are multiples of 8, so both forms lose the same part of low order.
+    fn multiply(&self, factor: [u8; 32]) -> MontgomeryPoint {
+        match &self.edwards {
+            Some(point) => point.mul_clamped(factor).to_montgomery(),
+            None => MontgomeryPoint(self.u).mul_clamped(factor),
+        }
+    }
 }
 
 /// Below p = 2^255 − 19 as a little-endian integer; this refuses a set top bit, too. The point is public, so time may tell.

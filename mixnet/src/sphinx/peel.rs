@@ -16,7 +16,7 @@
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::curve;
+use super::curve::Alpha;
 use super::keys::SharedSecret;
 use super::payload::{self, Lioness};
 use super::{Packet, SecretKey, SurbId};
@@ -74,9 +74,10 @@ pub fn peel_up_to(
 ) -> Result<Peeled, DropReason> {
     let bytes = packet.as_bytes();
     let (alpha, _) = bytes
-        .split_first_chunk::<ALPHA_LEN>()
+        .split_first_chunk()
         .expect("a packet is longer than alpha");
-    let shared = admit(key, alpha, &bytes[BETA_AT..DELTA_AT], replay)?;
+    let alpha = Alpha::parse(alpha)?;
+    let shared = admit(key, &alpha, &bytes[BETA_AT..DELTA_AT], replay)?;
 
     let mut routing = Zeroizing::new([0; STREAM_LEN]);
     routing[..BETA_LEN].copy_from_slice(&bytes[BETA_AT..GAMMA_AT]);
@@ -85,19 +86,18 @@ pub fn peel_up_to(
     if is_zero(&routing[BLOCK_LEN..end]) {
         finish(&shared, &routing, &bytes[DELTA_AT..])
     } else {
-        forward(&shared, alpha, &routing, &bytes[DELTA_AT..])
+        forward(&shared, &alpha, &routing, &bytes[DELTA_AT..])
     }
 }
 
 /// The checks before anything is deciphered.
 fn admit(
     key: &SecretKey,
-    alpha: &[u8; ALPHA_LEN],
+    alpha: &Alpha,
     beta_gamma: &[u8],
     replay: &mut impl Replay,
 ) -> Result<SharedSecret, DropReason> {
-    curve::check_alpha(alpha)?;
-    let shared = curve::agree(key.as_bytes(), alpha).ok_or(DropReason::LowOrderAlpha)?;
+    let shared = alpha.agree(key.as_bytes())?;
     let tag = shared.tag();
     if replay.seen(&tag) {
         return Err(DropReason::Replayed);
@@ -115,7 +115,7 @@ fn admit(
 
 fn forward(
     shared: &SharedSecret,
-    alpha: &[u8; ALPHA_LEN],
+    alpha: &Alpha,
     routing: &[u8; STREAM_LEN],
     delta: &[u8],
 ) -> Result<Peeled, DropReason> {
@@ -126,7 +126,7 @@ fn forward(
     let delay_ms_mean = u16::from_be_bytes([routing[ADDRESS_LEN], routing[ADDRESS_LEN + 1]]);
     let mut packet = Packet::zeroed();
     let bytes = packet.as_mut();
-    bytes[..ALPHA_LEN].copy_from_slice(&curve::blind(alpha, shared.blinding(alpha)));
+    bytes[..ALPHA_LEN].copy_from_slice(&alpha.blind(shared));
     bytes[BETA_AT..GAMMA_AT].copy_from_slice(&routing[BLOCK_LEN..]);
     bytes[GAMMA_AT..DELTA_AT].copy_from_slice(&routing[ID_AT..BLOCK_LEN]);
     bytes[DELTA_AT..].copy_from_slice(delta);

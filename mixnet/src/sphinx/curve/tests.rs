@@ -48,6 +48,10 @@ proptest! {
         key[31] &= 0x7f;
         let shared = blinding(&factors).agree(&PublicKey::from_bytes(key));
         prop_assert_eq!(shared.map(|s| s.0).unwrap_or([0; 32]), ladder(key, &factors));
+        let alpha = Alpha::parse(&key).unwrap();
+        let agreed = alpha.agree(&factors[0]).unwrap();
+        prop_assert_eq!(agreed.0, ladder(key, &factors[..1]));
+        prop_assert_eq!(alpha.blind(&agreed), ladder(key, &[agreed.blinding(&key)]));
     }
 }
 
@@ -56,7 +60,7 @@ fn a_hop_with_torsion_in_its_key_derives_what_the_maker_derives() {
     // The hop's secret y with the public key y·B + T: the maker's s must be y·alpha, for every T.
     let y = [0x77; 32];
     let product = blinding(&[[1; 32], [2; 32]]);
-    let expected = agree(&y, &product.alpha()).unwrap().0;
+    let expected = Alpha::parse(&product.alpha()).unwrap().agree(&y).unwrap().0;
     for torsion in EIGHT_TORSION {
         let key = (EdwardsPoint::mul_base_clamped(y) + torsion)
             .to_montgomery()
@@ -71,7 +75,8 @@ fn keys_of_low_order_give_nothing() {
     for torsion in EIGHT_TORSION {
         let key = PublicKey::from_bytes(torsion.to_montgomery().0);
         assert!(blinding(&[[1; 32]]).agree(&key).is_none());
-        assert!(agree(&[1; 32], key.as_bytes()).is_none());
+        let alpha = Alpha::parse(key.as_bytes()).and_then(|alpha| alpha.agree(&[1; 32]));
+        assert_eq!(alpha.err(), Some(DropReason::LowOrderAlpha));
     }
 }
 
@@ -90,6 +95,10 @@ fn rfc_7748_vectors() {
             "95cbde9476e8907d7aade45cb4b873f88b595a68799fa152e6f8f7647aac7957",
         ),
     ] {
-        assert_eq!(blind(&bytes(point), bytes(scalar)), bytes(product));
+        let mut point = bytes(point);
+        // X25519 masks the top bit that a packet must not have set.
+        point[31] &= 0x7f;
+        let alpha = Alpha::parse(&point).unwrap();
+        assert_eq!(alpha.agree(&bytes(scalar)).unwrap().0, bytes(product));
     }
 }

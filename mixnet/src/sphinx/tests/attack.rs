@@ -183,7 +183,9 @@ fn forged(mixes: &[Mix], hops: usize, change: impl FnOnce(&mut [u8])) -> Packet 
     let none = Address::NONE;
     let (mut packet, _) = build(&hops, &delays, &[9; 32], &known_message(), &none).unwrap();
     let alpha = packet.as_bytes()[..32].try_into().unwrap();
-    let keys = curve::agree(mixes[0].key.as_bytes(), &alpha)
+    let keys = curve::Alpha::parse(&alpha)
+        .unwrap()
+        .agree(mixes[0].key.as_bytes())
         .unwrap()
         .header_keys();
     let beta = &mut packet.as_mut()[BETA_AT..GAMMA_AT];

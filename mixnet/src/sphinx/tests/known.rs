@@ -146,7 +146,10 @@ fn forward_packet() {
 fn check_layer(mix: &Mix, packet: &Packet, layer: &Layer) {
     let bytes = packet.as_bytes();
     let alpha: [u8; 32] = bytes[..32].try_into().unwrap();
-    let shared = curve::agree(mix.key.as_bytes(), &alpha).unwrap();
+    let shared = curve::Alpha::parse(&alpha)
+        .unwrap()
+        .agree(mix.key.as_bytes())
+        .unwrap();
     let keys = shared.header_keys();
     for (name, got, expected) in [
         ("public key", mix.hop.key.as_bytes().to_vec(), layer.public),
