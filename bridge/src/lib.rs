@@ -12,6 +12,8 @@
 //! | [`store`] | durable families of keys, in memory and in RocksDB |
 //! | `ledger` | one batch per input, effects after their batch |
 //! | `seen` | what was taken already, for seven days |
+//! | `prefixes` | sets of topic prefixes |
+//! | `tracks` | where MVDS records lie in the store |
 //! | [`error`] | why a core cannot be opened |
 //! | `vectors` | the JSON test vectors against this build |
 //! | [`counters`] | transfers and drops |
@@ -27,7 +29,9 @@ mod ledger;
 pub mod mvds;
 pub mod policy;
 pub mod port;
+mod prefixes;
 mod seen;
 pub mod store;
+mod tracks;
 #[cfg(feature = "vectors")]
 pub mod vectors;

@@ -25,10 +25,12 @@ use super::turn::Turn;
 use crate::counters::{Direction, DropReason};
 use crate::gateway::request::Mode;
 use crate::mvds::id::{GroupId, MessageId, PeerId};
-use crate::mvds::node::{self, Node, Output};
-use crate::mvds::record::{Change, State};
+use crate::mvds::node::{Node, Output};
+use crate::mvds::record::Change;
 use crate::port::{EnvelopeHash, Now, Prefix, Stage, Tag};
+use crate::prefixes::pack;
 use crate::store::Family;
+use crate::tracks::{held_key, node_now, state_key};
 use credit::Credit;
 use session::Keys;
 
@@ -208,8 +210,8 @@ impl Registration {
         RegistrationRecord {
             group: self.group.bytes().to_vec(),
             client: self.client.bytes().to_vec(),
-            filters: self.filters.iter().map(pack).collect(),
-            exclude: self.exclude.iter().map(pack).collect(),
+            filters: self.filters.iter().copied().map(pack).collect(),
+            exclude: self.exclude.iter().copied().map(pack).collect(),
             lease_until: self.lease_until,
             interactive: self.mode == Mode::Interactive,
             pace_ms: self.pace_ms,
@@ -220,31 +222,4 @@ impl Registration {
             blocks_from: self.credit.from_bytes(),
         }
     }
-}
-
-/// The node's view of the two clocks.
-fn node_now(now: Now) -> node::Now {
-    node::Now {
-        mono: now.mono,
-        unix_s: now.unix_ms / 1000,
-    }
-}
-
-fn state_key(peer: &PeerId, id: &MessageId) -> Vec<u8> {
-    [[0].as_slice(), &State::key(peer, id)].concat()
-}
-
-fn held_key(id: &MessageId) -> Vec<u8> {
-    [[1].as_slice(), id.bytes()].concat()
-}
-
-/// `bits << 32 | value`.
-fn pack(prefix: &Prefix) -> u64 {
-    u64::from(prefix.bits()) << 32 | u64::from(u32::from_be_bytes(prefix.value()))
-}
-
-fn unpack(packed: u64) -> Option<Prefix> {
-    let bits = u8::try_from(packed >> 32).ok()?;
-    let value = u32::try_from(packed & u64::from(u32::MAX)).ok()?;
-    Prefix::new(bits, value.to_be_bytes())
 }

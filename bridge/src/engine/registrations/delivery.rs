@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand_core::Rng as _;
 
-use super::{ITEM_BYTES_MAX, Registration, Registrations, STORED_BYTES_MAX, node_now};
+use super::{ITEM_BYTES_MAX, Registration, Registrations, STORED_BYTES_MAX};
 use crate::counters::{Direction, DropReason};
 use crate::engine::turn::{Effect, Turn};
 use crate::gateway::request::encode_item;
@@ -17,6 +17,7 @@ use crate::mvds::payload::Message;
 use crate::port::{Envelope, Kind, Object, Stage, Tag};
 use crate::seen;
 use crate::store::{Family, StoreError};
+use crate::tracks::node_now;
 
 /// One frame in a gap: the largest multiple of the mean, so that nobody waits for ever on a bad draw.
 const PACE_MULTIPLE_MAX: f64 = 8.0;

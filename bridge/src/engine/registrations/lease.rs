@@ -2,9 +2,7 @@
 
 use super::credit::BLOCKS_TOTAL_MAX;
 use super::session::{Keys, Opened, session_key};
-use super::{
-    BACKLOG_MAX, Credit, ITEM_BYTES_MAX, REGISTRATIONS_MAX, Registration, Registrations, node_now,
-};
+use super::{BACKLOG_MAX, Credit, ITEM_BYTES_MAX, REGISTRATIONS_MAX, Registration, Registrations};
 use crate::counters::{Direction, DropReason};
 use crate::engine::turn::{Effect, Turn};
 use crate::gateway::request::{
@@ -16,6 +14,7 @@ use crate::gateway::server::{self, ReplyPath};
 use crate::mvds::node::{self, PeerConfig};
 use crate::port::{Kind, Object, ReplyBlock, Tag};
 use crate::store::{Family, StoreError};
+use crate::tracks::node_now;
 use prost::Message as _;
 use rand_core::Rng as _;
 

@@ -6,16 +6,18 @@ use prost::Message as _;
 use rand_core::Rng as _;
 
 use super::session::{Keys, session_key};
-use super::{Credit, Registration, Registrations, node_now, unpack};
+use super::{Credit, Registration, Registrations};
 use crate::engine::record::RegistrationRecord;
 use crate::engine::turn::Turn;
 use crate::gateway::request::{Mode, encode_item};
 use crate::mvds::id::{GroupId, MessageId, PeerId};
 use crate::mvds::node::{self, Node, PeerConfig};
 use crate::mvds::payload::{Dialect, Message};
-use crate::mvds::record::{Record, State};
+use crate::mvds::record::Record;
 use crate::port::Tag;
+use crate::prefixes::unpack;
 use crate::store::{Family, Store, StoreError, scan_all};
+use crate::tracks::{self, node_now};
 
 impl Registrations {
     pub(crate) fn open(turn: &mut Turn<'_>) -> Result<Self, StoreError> {
@@ -125,32 +127,11 @@ impl Registrations {
         })?;
         scan_all(store, Family::MvdsStates, b"", |key, value| {
             records.push(
-                parse_state(key, value).ok_or_else(|| StoreError::corrupt(Family::MvdsStates))?,
+                tracks::parse(key, value).ok_or_else(|| StoreError::corrupt(Family::MvdsStates))?,
             );
             Ok(())
         })?;
         Ok(records)
-    }
-}
-
-fn parse_state(key: &[u8], value: &[u8]) -> Option<Record> {
-    match key.split_first()? {
-        (0, key) => {
-            let (peer, id) = State::parse_key(key)?;
-            Some(Record::State {
-                peer,
-                id,
-                state: State::from_bytes(value)?,
-            })
-        }
-        (1, id) => {
-            let until = u64::from_be_bytes(value.try_into().ok()?);
-            Some(Record::Seen {
-                id: MessageId::from_slice(id)?,
-                until,
-            })
-        }
-        _ => None,
     }
 }
 
