@@ -3,6 +3,8 @@
 //! `cargo bench -p mixnet --no-default-features --bench sphinx` measures each piece and ends with one line: the time of two X25519
 //! multiplications of the same library, which a hop cannot do without, divided by the time of a peel.
 
+#![allow(clippy::print_stdout)]
+
 use std::hint::black_box;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};

@@ -3,6 +3,8 @@
 //! What one of them builds the other peels, hop by hop, and both must find the same bytes. Python with the package `cryptography`
 //! is needed; the test fails and says so when it is missing. `FERRY_PYTHON` names another interpreter than `python3`.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;

@@ -89,12 +89,8 @@ fn what_may_be_dialled() {
     let lax = AddressPolicy {
         allow_private: true,
     };
-    let table: [(
-        [u8; 4],
-        u16,
-        Result<(), AddressError>,
-        Result<(), AddressError>,
-    ); 21] = [
+    type Verdict = Result<(), AddressError>;
+    let table: [([u8; 4], u16, Verdict, Verdict); 21] = [
         ([8, 8, 8, 8], 1, Ok(()), Ok(())),
         ([172, 15, 0, 1], 1, Ok(()), Ok(())),
         ([172, 32, 0, 1], 1, Ok(()), Ok(())),

@@ -215,11 +215,12 @@ fn a_conflict_kills_the_object() {
         frame[29] += 1;
         frame
     };
-    let changes: [(&str, &dyn Fn(Vec<u8>) -> Vec<u8>); 4] = [
-        ("content", &other_byte),
-        ("kind", &other_kind),
-        ("length", &other_len),
-        ("count", &other_count),
+    type Change = fn(Vec<u8>) -> Vec<u8>;
+    let changes: [(&str, Change); 4] = [
+        ("content", other_byte),
+        ("kind", other_kind),
+        ("length", other_len),
+        ("count", other_count),
     ];
     for (name, change) in changes {
         let mut reassembler = Reassembler::default();

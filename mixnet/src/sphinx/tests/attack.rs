@@ -200,7 +200,8 @@ fn forged(mixes: &[Mix], hops: usize, change: impl FnOnce(&mut [u8])) -> Packet 
 #[test]
 fn blocks_that_are_neither_next_hop_nor_end() {
     use DropReason::{MalformedAddress, MalformedRouting};
-    let cases: [(&str, usize, fn(&mut [u8]), DropReason); 9] = [
+    type Change = fn(&mut [u8]);
+    let cases: [(&str, usize, Change, DropReason); 9] = [
         (
             "a final block with a delay",
             1,
