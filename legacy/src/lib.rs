@@ -10,6 +10,7 @@
 //! | [`rlp`], [`keccak`] | the encoding and the hash that everything here is built on |
 //! | [`rlpx`] | encrypted transport: ECIES, handshake, frames, Hello, capabilities, one session per connection |
 //! | [`shh`] | Whisper v6: envelopes, proof of work, pool, peers |
+//! | [`peers`] | whom to dial, when to try again, whom to let in |
 //! | [`limits`] | every bound of the transport, each with its reason |
 //! | [`now`], [`error`] | time as it is handed in; whose fault an error is |
 
@@ -21,6 +22,7 @@ pub mod identity;
 pub mod keccak;
 pub mod limits;
 pub mod now;
+pub mod peers;
 pub mod rlp;
 pub mod rlpx;
 pub mod shh;

@@ -1,0 +1,188 @@
+use super::*;
+use crate::identity::SecretKey;
+
+fn key(number: u8) -> SecretKey {
+    SecretKey::from_bytes(&[number; 32]).unwrap()
+}
+
+fn enode(number: u8, address: &str) -> Enode {
+    Enode::new(key(number).public(), address.parse().unwrap())
+}
+
+fn start() -> Now {
+    Now {
+        mono: Instant::now(),
+        unix_ms: 0,
+    }
+}
+
+fn after(now: Now, pause: Duration) -> Now {
+    Now {
+        mono: now.mono + pause,
+        unix_ms: now.unix_ms,
+    }
+}
+
+fn peers() -> Peers {
+    Peers::new(key(1).public().node_id(), Limits::default(), [0; 32])
+}
+
+fn dial(peers: &mut Peers) -> Option<ConnectionId> {
+    peers
+        .poll_output()
+        .map(|Output::Dial { connection, .. }| connection)
+}
+
+const LOOPBACK: &str = "127.0.0.1:30303";
+const PUBLIC: &str = "203.0.113.9:30303";
+
+#[test]
+fn a_static_peer_is_dialled_again_after_growing_pauses() {
+    let (mut peers, mut now) = (peers(), start());
+    peers.add(now, enode(2, LOOPBACK)).unwrap();
+    for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+        let connection = dial(&mut peers).unwrap();
+        assert_eq!(peers.next_deadline(), None, "a dial is under way");
+        peers.close(now, connection, End::Other);
+        let pause = peers.next_deadline().unwrap() - now.mono;
+        let least = Duration::from_secs(seconds);
+        assert!(pause >= least && pause <= least.mul_f64(1.25), "{pause:?}");
+        now = after(now, pause);
+        peers.tick(now);
+    }
+}
+
+#[test]
+fn a_good_connection_starts_the_pauses_again() {
+    let (mut peers, mut now) = (peers(), start());
+    peers.add(now, enode(2, LOOPBACK)).unwrap();
+    for _ in 0..5 {
+        let connection = dial(&mut peers).unwrap();
+        peers.close(now, connection, End::Other);
+        now = after(now, REDIAL_MAX * 2);
+        peers.tick(now);
+    }
+    let connection = dial(&mut peers).unwrap();
+    peers
+        .identify(connection, key(2).public().node_id())
+        .unwrap();
+    peers.establish(now, connection);
+    now = after(now, STABLE_AFTER);
+    peers.close(now, connection, End::Other);
+    assert!(peers.next_deadline().unwrap() - now.mono <= REDIAL_MIN.mul_f64(1.25));
+}
+
+#[test]
+fn full_peers_and_public_addresses_get_a_longer_pause() {
+    for (address, end) in [(LOOPBACK, End::Full), (PUBLIC, End::Other)] {
+        let (mut peers, now) = (peers(), start());
+        peers.add(now, enode(2, address)).unwrap();
+        let connection = dial(&mut peers).unwrap();
+        peers.close(now, connection, end);
+        assert!(peers.next_deadline().unwrap() - now.mono >= REDIAL_THROTTLED);
+    }
+}
+
+#[test]
+fn a_static_peer_that_connected_itself_is_not_dialled() {
+    let (mut peers, now) = (peers(), start());
+    let connection = peers.accept(now, "127.0.0.1".parse().unwrap()).unwrap();
+    peers
+        .identify(connection, key(2).public().node_id())
+        .unwrap();
+    peers.add(now, enode(2, LOOPBACK)).unwrap();
+    assert_eq!(dial(&mut peers), None);
+    peers.close(now, connection, End::Other);
+    assert!(peers.next_deadline().is_some());
+}
+
+#[test]
+fn one_connection_per_identity_and_none_to_ourselves() {
+    let (mut peers, now) = (peers(), start());
+    let ip = "127.0.0.1".parse().unwrap();
+    let [first, second, third] = [(); 3].map(|()| peers.accept(now, ip).unwrap());
+    let node = key(2).public().node_id();
+    assert_eq!(peers.identify(first, node), Ok(()));
+    assert_eq!(
+        peers.identify(second, node),
+        Err(DisconnectReason::AlreadyConnected)
+    );
+    assert_eq!(
+        peers.identify(third, key(1).public().node_id()),
+        Err(DisconnectReason::SelfConnection)
+    );
+    peers.close(now, second, End::Other);
+    assert_eq!(
+        peers.identify(third, node),
+        Err(DisconnectReason::AlreadyConnected),
+        "the first still stands"
+    );
+    peers.close(now, first, End::Other);
+    assert_eq!(peers.identify(third, node), Ok(()));
+    assert_eq!(peers.add(now, enode(1, LOOPBACK)), Err(AddError::Ourselves));
+    assert_eq!(
+        peers.add(now, enode(3, "127.0.0.1:0")),
+        Err(AddError::NoAddress)
+    );
+}
+
+#[test]
+fn strangers_find_no_room_where_static_peers_do() {
+    let now = start();
+    let limits = Limits {
+        inbound_max: 1,
+        pending_max: 50,
+    };
+    let mut peers = Peers::new(key(1).public().node_id(), limits, [0; 32]);
+    let ip = "127.0.0.1".parse().unwrap();
+    peers.add(now, enode(4, LOOPBACK)).unwrap();
+    let [first, second, third] = [(); 3].map(|()| peers.accept(now, ip).unwrap());
+    assert_eq!(peers.identify(first, key(2).public().node_id()), Ok(()));
+    assert_eq!(
+        peers.identify(second, key(3).public().node_id()),
+        Err(DisconnectReason::TooManyPeers)
+    );
+    assert_eq!(peers.identify(third, key(4).public().node_id()), Ok(()));
+}
+
+#[test]
+fn pending_handshakes_are_bounded_by_number_and_address() {
+    let (mut policy, now) = (peers(), start());
+    let loopback = "127.0.0.1".parse().unwrap();
+    for _ in 0..PENDING_MAX {
+        policy.accept(now, loopback).unwrap();
+    }
+    assert_eq!(policy.accept(now, loopback), Err(Refused::Pending));
+    let mut policy = peers();
+    let public = "203.0.113.9".parse().unwrap();
+    let first = policy.accept(now, public).unwrap();
+    assert_eq!(policy.accept(now, public), Err(Refused::TooSoon));
+    policy.accept(after(now, INBOUND_INTERVAL), public).unwrap();
+    assert_eq!(
+        policy.accept(after(now, INBOUND_INTERVAL * 2), public),
+        Err(Refused::PendingFromAddress)
+    );
+    policy.close(now, first, End::Other);
+    assert!(
+        policy
+            .accept(after(now, INBOUND_INTERVAL * 2), public)
+            .is_ok()
+    );
+}
+
+#[test]
+fn one_subnet_is_not_a_crowd() {
+    let (mut peers, now) = (peers(), start());
+    for number in 0..=10u8 {
+        let connection = peers
+            .accept(now, IpAddr::from([203, 0, 113, number]))
+            .unwrap();
+        let verdict = peers.identify(connection, key(number + 2).public().node_id());
+        assert_eq!(verdict.is_ok(), number < 10);
+    }
+    let elsewhere = peers.accept(now, IpAddr::from([198, 51, 100, 1])).unwrap();
+    assert_eq!(
+        peers.identify(elsewhere, key(100).public().node_id()),
+        Ok(())
+    );
+}
