@@ -15,8 +15,8 @@ use mixnet::geometry::{HOPS, MESSAGE_LEN, PAYLOAD_LEN};
 use mixnet::replay::{Replay, ReplayError, ReplayTag};
 use mixnet::sphinx::{Lioness, ReplyKey};
 use mixnet::{
-    Address, Hop, Packet, Peeled, PeerKey, SecretKey, Surb, SurbId, SurbKeys, Transport, build,
-    make_surb, peel,
+    Address, Hop, Packet, Peeled, PeerKey, ReplayStore, SecretKey, Surb, SurbId, SurbKeys,
+    Transport, build, make_surb, peel,
 };
 
 fn main() {
@@ -25,6 +25,7 @@ fn main() {
     path.packets(&mut criterion);
     path.replies(&mut criterion);
     primitives(&mut criterion);
+    replay(&mut criterion);
     criterion.final_summary();
     path.ratio();
 }
@@ -133,6 +134,26 @@ fn primitives(criterion: &mut Criterion) {
     let mut payload = Box::new([3; PAYLOAD_LEN]);
     criterion.bench_function("LIONESS, 3984 bytes", |b| {
         b.iter(|| Lioness::new(black_box(&[4; 32])).decrypt(&mut *payload));
+    });
+}
+
+/// A tag that was never seen, against a store of a million.
+fn replay(criterion: &mut Criterion) {
+    let tag = |n: u64| {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&n.to_le_bytes());
+        ReplayTag::from_bytes(bytes)
+    };
+    let mut store = ReplayStore::new([1; 16]);
+    for n in 0..1_000_000 {
+        store.insert(&tag(n)).expect("the store holds more");
+    }
+    let mut n = 1_000_000;
+    criterion.bench_function("replay store, look up", |b| {
+        b.iter(|| {
+            n += 1;
+            store.seen(&tag(n))
+        });
     });
 }
 

@@ -7,6 +7,17 @@
 //! delta 3984  = sixteen zero bytes ‖ message 3968, under LIONESS
 //! ```
 //!
+//! # The room for a frame
+//!
+//! ```text
+//! message 3968 = pad length 2 ‖ zeros ‖ codec length 1 ‖ codec 16 ‖ frame 3949
+//! frame   3949 = header 36 ‖ fragment 3913
+//! ```
+//!
+//! `/ferry/gateway/1` is a codec of our own, so its body need not carry the read rule and the list of reply blocks that other
+//! codecs have (at least four bytes): the frame is all there is. The padding stands in front and has no length of its own besides
+//! the two bytes, so the frame needs no padding and the largest fragment fills the packet.
+//!
 //! # The last block and the path length
 //!
 //! The builder ends a path of L hops with the final block, then `576 − 112·L` zero bytes, then the filler of the hops before:

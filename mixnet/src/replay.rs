@@ -14,9 +14,14 @@ use thiserror::Error;
 
 /// H(s) of a packet.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct ReplayTag(pub(crate) [u8; 32]);
+pub struct ReplayTag([u8; 32]);
 
 impl ReplayTag {
+    /// From H(s).
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The 32 bytes of the tag.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -142,7 +147,8 @@ const fn load_max(slots: usize) -> usize {
     slots / 8 * 7
 }
 
-/// 2^21 places, 1,835,008 tags: at 100 packets a second, five hours of a key.
+/// 2^21 places, 1,835,008 tags: at 100 packets a second, five hours of a key. Half as much again is used for a moment while the
+/// table doubles for the last time.
 pub const STORE_BYTES_MAX: usize = 16 << 20;
 /// What an idle node pays for: 32 KiB.
 const SLOTS_FIRST: usize = 4096;

@@ -75,7 +75,7 @@ pub(super) struct SharedSecret(pub(super) [u8; 32]);
 
 impl SharedSecret {
     pub(super) fn tag(&self) -> ReplayTag {
-        ReplayTag(Sha256::digest(self.0).into())
+        ReplayTag::from_bytes(Sha256::digest(self.0).into())
     }
 
     pub(super) fn header_keys(&self) -> HeaderKeys {

@@ -150,13 +150,17 @@ fn finish(
     if !is_zero(&routing[ADDRESS_LEN..ID_AT]) || (is_reply && !destination.is_none()) {
         return Err(DropReason::MalformedRouting);
     }
-    let mut payload = Box::new([0; PAYLOAD_LEN]);
-    payload.copy_from_slice(delta);
-    Lioness::new(&shared.payload_key().0).decrypt(&mut *payload);
+    let cipher = Lioness::new(&shared.payload_key().0);
     if is_reply {
         let id = SurbId::from_bytes(id).ok_or(DropReason::MalformedRouting)?;
+        let mut payload = Box::new([0; PAYLOAD_LEN]);
+        payload.copy_from_slice(delta);
+        cipher.decrypt(&mut *payload);
         return Ok(Peeled::Reply { id, delta: payload });
     }
+    let mut payload = Zeroizing::new([0; PAYLOAD_LEN]);
+    payload.copy_from_slice(delta);
+    cipher.decrypt(&mut *payload);
     let message = payload::unframe(&payload).ok_or(DropReason::PayloadTag)?;
     Ok(Peeled::Exit {
         destination,
