@@ -3,7 +3,7 @@
 //! | kind | input | output | reasons |
 //! |---|---|---|---|
 //! | `mvds-id` | `group_id`, `timestamp` (a number), `body` | `id` | `group_id_length`, `timestamp_range` |
-//! | `mvds-payload` | `dialect` (`5000` or `compact`), `bytes`, `body_len_max` (default 131,072) | `records`, `dropped` | those of [`PayloadError::reason`], `not_mvds` |
+//! | `mvds-payload` | `dialect` (`5000` or `compact`), `bytes`, `body_len_max` (default 131,072) | `records`, `dropped` | those of [`PayloadError::reason`]; no bytes at all are `not_mvds` |
 //!
 //! [`PayloadError::reason`]: crate::mvds::payload::PayloadError::reason
 

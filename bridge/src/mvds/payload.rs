@@ -114,6 +114,12 @@ pub enum PayloadError {
     /// Not a protobuf message of this dialect.
     #[error("the bytes do not parse as a payload")]
     Malformed,
+    /// It parses, but none of the four lists is there: another dialect, or no MVDS.
+    #[error("none of the four lists is in these {len} bytes")]
+    NoLists {
+        /// Their length.
+        len: usize,
+    },
     /// A list has too many entries.
     #[error("a list of {len} entries is longer than the most of {LIST_LEN_MAX}")]
     ListTooLong {
@@ -142,6 +148,7 @@ impl PayloadError {
         match self {
             Self::TooLong { .. } => "too_long",
             Self::Malformed => "malformed",
+            Self::NoLists { .. } => "not_mvds",
             Self::ListTooLong { .. } => "list_too_long",
             Self::TooManyParents { .. } => "too_many_parents",
             Self::BodyTooLong { .. } => "body_too_long",
@@ -196,7 +203,7 @@ impl Payload {
         }
     }
 
-    /// Reads a payload with bodies of at most `body_len_max` bytes.
+    /// Reads a payload with bodies of at most `body_len_max` bytes. No bytes are an empty payload, a sign of life.
     pub fn decode(
         dialect: Dialect,
         bytes: &[u8],
@@ -206,10 +213,11 @@ impl Payload {
         if len > PAYLOAD_LEN_MAX {
             return Err(PayloadError::TooLong { len });
         }
-        if let Some(len) = count_lists(bytes, dialect)?
-            .into_iter()
-            .find(|len| *len > LIST_LEN_MAX)
-        {
+        let counts = count_lists(bytes, dialect)?;
+        if counts == [0; 4] && !bytes.is_empty() {
+            return Err(PayloadError::NoLists { len });
+        }
+        if let Some(len) = counts.into_iter().find(|len| *len > LIST_LEN_MAX) {
             return Err(PayloadError::ListTooLong { len });
         }
         let wire = match dialect {

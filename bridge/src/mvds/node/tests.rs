@@ -1,5 +1,5 @@
 use super::*;
-use crate::mvds::payload::{Metadata, Payload};
+use crate::mvds::payload::{Metadata, Payload, PayloadError};
 use crate::mvds::retry::Retry;
 
 /// A disk: what was committed.
@@ -649,7 +649,8 @@ fn a_compact_peer_always_gets_metadata() {
     assert_eq!(decoded.messages[0].metadata, Some(Metadata::default()));
     // And nothing of the other dialect is understood: no guess.
     let other = carrying(&message(b"x")).encode(Dialect::Published);
-    assert_eq!(bench.node.handle(bench.now, PEER, &other), Ok(0));
+    let error = NodeError::Payload(PayloadError::NoLists { len: other.len() });
+    assert_eq!(bench.node.handle(bench.now, PEER, &other), Err(error));
     assert!(bench.settle().is_empty());
 }
 

@@ -76,11 +76,15 @@ fn only_the_published_dialect_is_sniffed() {
 }
 
 #[test]
-fn a_payload_of_the_other_dialect_says_nothing() {
-    let decoded = decode(Dialect::Published, &hex::decode(COMPACT).unwrap()).unwrap();
-    assert!(decoded.payload.is_empty());
-    let decoded = decode(Dialect::Compact, &hex::decode(PUBLISHED).unwrap()).unwrap();
-    assert!(decoded.payload.is_empty());
+fn a_payload_of_the_other_dialect_is_refused() {
+    let compact = hex::decode(COMPACT).unwrap();
+    let error = PayloadError::NoLists { len: compact.len() };
+    assert_eq!(decode(Dialect::Published, &compact), Err(error));
+    let published = hex::decode(PUBLISHED).unwrap();
+    let error = PayloadError::NoLists {
+        len: published.len(),
+    };
+    assert_eq!(decode(Dialect::Compact, &published), Err(error));
 }
 
 #[test]
