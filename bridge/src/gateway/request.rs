@@ -162,7 +162,10 @@ pub struct Request {
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq)]
-#[allow(clippy::large_enum_variant, reason = "one request is handled at a time, none is stored")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one request is handled at a time, none is stored"
+)]
 pub enum Body {
     /// Open or renew a registration. The signature is not checked yet: [`SignedRegister::verify`].
     Register(SignedRegister),
