@@ -356,7 +356,10 @@ impl Drop for Oracle {
 }
 
 fn python() -> Command {
-    Command::new(std::env::var_os("FERRY_PYTHON").unwrap_or_else(|| "python3".into()))
+    let name = std::env::var_os("FERRY_PYTHON").unwrap_or_else(|| "python3".into());
+    let mut python = Command::new(name);
+    python.env("PYTHONDONTWRITEBYTECODE", "1");
+    python
 }
 
 fn root() -> PathBuf {
