@@ -68,7 +68,7 @@ pub struct PeerConfig {
     /// Whether it is a Go peer with the bugs of the deployed clients: an OFFER goes to it once ever, requests that are
     /// repeated and acks that are repeated go alone, received messages are not offered to it.
     ///
-    /// An OFFER must then be on disk as sent before it leaves: commit what [`Node::taken`] puts out first.
+    /// An OFFER must then be on disk as sent before it leaves: commit what [`Node::taken`](super::Node::taken) puts out first.
     pub legacy: bool,
 }
 
@@ -88,7 +88,7 @@ impl PeerConfig {
 /// What a node wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Put these changes on disk as one batch, then call [`Node::committed`].
+    /// Put these changes on disk as one batch, then call [`Node::committed`](super::Node::committed).
     Commit {
         /// Grows by one.
         seq: u64,
