@@ -12,11 +12,13 @@
 //! | [`message`] | the plaintext inside an envelope: payload, padding, signature |
 //! | [`seal`] | its encryption, by password or to a public key |
 //! | [`filter`] | which envelopes a local client can open |
+//! | [`interest`] | which topics a peer's bloom filter stands for |
 //! | [`limits`] | every number, with its reason |
 
 pub mod bloom;
 pub mod envelope;
 pub mod filter;
+pub mod interest;
 pub mod limits;
 pub mod message;
 pub mod node;

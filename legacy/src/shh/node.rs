@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
-use rand_core::{Rng as _, SeedableRng as _};
+use rand_core::SeedableRng as _;
 
 use super::bloom::Bloom;
 use super::envelope::{Envelope, EnvelopeHash, Outline};
@@ -34,6 +34,7 @@ pub use counters::Counters;
 
 mod config;
 mod counters;
+mod relay;
 
 /// One connection. Never used twice in the life of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -476,21 +477,6 @@ impl Node {
         }
     }
 
-    fn offer(&mut self, now: Now, seq: Seq) {
-        let Some(entry) = self.pool.get(seq) else {
-            return;
-        };
-        for peer in self.peers.values_mut() {
-            peer.offer(
-                seq,
-                entry,
-                now.mono,
-                self.tick,
-                self.config.pool_envelopes_max,
-            );
-        }
-    }
-
     /// What follows the wall clock: death, and the release of what came from the future.
     fn turn_second(&mut self, now: Now) {
         if self.second_at.is_none_or(|at| at > now.mono) {
@@ -511,100 +497,6 @@ impl Node {
             self.held.clear();
         }
         self.second_at = (!self.pool.is_idle()).then(|| next_second(now));
-    }
-
-    /// Sends a bundle to every peer whose turn it is.
-    fn relay(&mut self, now: Now) {
-        let due = |peer: &Peer| {
-            peer.outbox
-                .due_at(&self.pace)
-                .is_some_and(|at| at <= now.mono)
-        };
-        let due: Vec<PeerId> = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| due(peer))
-            .map(|(id, _)| *id)
-            .collect();
-        for peer in due {
-            self.flush(now, peer);
-        }
-    }
-
-    fn flush(&mut self, now: Now, id: PeerId) {
-        let Some(peer) = self.peers.get_mut(&id) else {
-            return;
-        };
-        let Phase::Ready(wants) = &peer.phase else {
-            return;
-        };
-        let unix = unix_seconds(now);
-        if std::mem::take(&mut peer.outbox.rescan) {
-            peer.outbox
-                .queue
-                .extend(self.pool.iter().map(|(seq, _)| seq));
-        }
-        let (mut bundle, mut content_len): (Vec<(Seq, Arc<Envelope>)>, usize) = (Vec::new(), 0);
-        while let Some(seq) = peer.outbox.queue.first().copied() {
-            let sendable = self.pool.get(seq).filter(|entry| {
-                let envelope = &entry.envelope;
-                !entry.is_known_to(peer.slot)
-                    && wants.accepts(envelope.topic(), entry.pow)
-                    && envelope.expiry() >= unix.saturating_add(limits::LIFE_LEFT_MIN)
-                    && envelope.sent() <= unix.saturating_add(limits::FORWARD_AHEAD_MAX)
-            });
-            if let Some(entry) = sendable {
-                let len = entry.envelope.raw().len();
-                let fits =
-                    content_len + len + LIST_HEADER_LEN_MAX <= self.config.packet_out_len_max;
-                if !fits && !bundle.is_empty() {
-                    break;
-                }
-                content_len += len;
-                bundle.push((seq, entry.envelope.clone()));
-            }
-            peer.outbox.queue.pop_first();
-        }
-        if !bundle.is_empty() {
-            peer.outbox.spend(now.mono, &self.pace);
-        }
-        peer.outbox.settle(now.mono);
-        let slot = peer.slot;
-        for (seq, _) in &bundle {
-            if let Some(entry) = self.pool.get_mut(*seq) {
-                entry.know(slot);
-            }
-        }
-        self.send_bundle(id, bundle);
-    }
-
-    fn send_bundle(&mut self, peer: PeerId, mut bundle: Vec<(Seq, Arc<Envelope>)>) {
-        if bundle.is_empty() {
-            return;
-        }
-        self.shuffle(&mut bundle);
-        let payload =
-            wire::encode_envelopes(bundle.iter().map(|(_, envelope)| &envelope.raw()[..]));
-        self.counters.bundles_sent += 1;
-        self.counters.envelopes_sent += bundle.len() as u64;
-        self.outputs.push_back(Output::Send {
-            peer,
-            code: wire::ENVELOPES,
-            payload,
-        });
-        let sent = bundle.iter().map(|(_, envelope)| Output::Sent {
-            peer,
-            hash: envelope.hash(),
-        });
-        self.outputs.extend(sent);
-    }
-
-    /// The order of arrival would tell a peer which of two envelopes is our own.
-    fn shuffle<T>(&mut self, items: &mut [T]) {
-        for last in (1..items.len()).rev() {
-            let other = self.rng.next_u64() % (last as u64 + 1);
-            items.swap(last, usize::try_from(other).expect("not above an index"));
-        }
     }
 
     fn expect_status(&mut self, now: Now) {
@@ -658,8 +550,6 @@ fn next_second(now: Now) -> Instant {
 }
 
 const STATUS_TIMEOUT: Duration = Duration::from_millis(limits::STATUS_TIMEOUT_MS);
-/// Longest header of a bundle that any packet limit allows.
-const LIST_HEADER_LEN_MAX: usize = 5;
 
 #[cfg(test)]
 mod tests;

@@ -25,7 +25,7 @@ use crate::rlpx::ecies::{self, EciesError};
 #[derive(Clone)]
 pub struct SymKey {
     bytes: Zeroizing<[u8; SymKey::LEN]>,
-    cipher: Aes256Gcm,
+    cipher: Box<Aes256Gcm>,
 }
 
 impl SymKey {
@@ -39,7 +39,7 @@ impl SymKey {
         }
         Ok(SymKey {
             bytes: Zeroizing::new(*bytes),
-            cipher: Aes256Gcm::new(bytes.into()),
+            cipher: Box::new(Aes256Gcm::new(bytes.into())),
         })
     }
 
