@@ -19,6 +19,7 @@
 //! - [`limits`]: every bound of a node with its reason
 //! - [`counters`]: what a node counts
 //! - [`node`]: relay and client in one
+//! - `shell` (feature `shell`): the node on libp2p
 //! - `vectors` (feature `vectors`): the JSON test vectors against this build
 
 pub mod address;
@@ -39,6 +40,8 @@ mod quality;
 pub mod replay;
 mod schedule;
 mod send_queue;
+#[cfg(feature = "shell")]
+pub mod shell;
 pub mod sphinx;
 pub mod topology;
 #[cfg(feature = "vectors")]

@@ -32,8 +32,8 @@ const SCORE_MIN: f64 = 0.75;
 const LOST_IN_ROW_MAX: u32 = 8;
 
 /// So many returned loops in a row bring an avoided relay back: one that drops 30 % gets there once
-/// in a thousand tries.
-const RETURNED_IN_ROW: u32 = 16;
+/// in 17,000 tries.
+const RETURNED_IN_ROW: u32 = 24;
 
 /// One loop of so many probes an avoided relay, if there is one.
 const PROBE_EVERY: usize = 4;
@@ -84,7 +84,7 @@ impl Relay {
 
     fn score(&self) -> f64 {
         if self.loops == 0 {
-            return 1.0;
+            return if self.avoided { 0.0 } else { 1.0 };
         }
         f64::from(self.history.count_ones()) / f64::from(self.loops)
     }
@@ -101,7 +101,10 @@ impl Relay {
         }
         let lost_in_row = self.history.trailing_zeros().min(self.loops);
         let low = self.loops >= HISTORY_LOOPS_MIN && self.score() < SCORE_MIN;
-        self.avoided = low || lost_in_row >= LOST_IN_ROW_MAX;
+        if low || lost_in_row >= LOST_IN_ROW_MAX {
+            // What counts from now on is what comes back from now on.
+            (self.avoided, self.history, self.loops) = (true, 0, 0);
+        }
     }
 }
 
@@ -293,9 +296,17 @@ impl Relays {
         if !returned && path.relays.iter().any(broken) {
             return Change::default();
         }
+        let suspect = |relay: &Relay| relay.avoided;
+        let probe = path
+            .relays
+            .iter()
+            .any(|(peer, _)| self.relays.get(peer).is_some_and(suspect));
         for (peer, _) in &path.relays {
             if let Some(relay) = self.relays.get_mut(peer) {
-                relay.record(returned);
+                // The loss of a probe is put down to the relay that it probes.
+                if returned || !probe || relay.avoided {
+                    relay.record(returned);
+                }
             }
         }
         self.refresh()

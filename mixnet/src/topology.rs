@@ -10,8 +10,9 @@ use thiserror::Error;
 
 use crate::address::{Address, AddressError, AddressPolicy, PeerKey};
 use crate::descriptor::Descriptor;
+use crate::geometry::MESSAGE_LEN;
 use crate::limits::CONNECTIONS_KEPT_MAX;
-use crate::sphinx::Hop;
+use crate::sphinx::{Hop, build};
 
 /// The descriptors of a network, by peer.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +34,9 @@ impl Topology {
                         peer,
                         source,
                     })?;
+            }
+            if !is_usable(&descriptor) {
+                return Err(TopologyError::MixKey { entry, peer });
             }
             if network.descriptors.insert(peer, descriptor).is_some() {
                 return Err(TopologyError::Duplicate { entry, peer });
@@ -100,6 +104,15 @@ impl Topology {
     }
 }
 
+/// Whether a packet can be built for the node: a key of low order has no secret to share.
+fn is_usable(descriptor: &Descriptor) -> bool {
+    let hop = Hop {
+        key: descriptor.mix_key(),
+        address: nowhere(descriptor.peer()),
+    };
+    build(&[hop], &[], &[8; 32], &[0; MESSAGE_LEN], &Address::NONE).is_ok()
+}
+
 /// The address of a node that listens.
 pub fn address_of(descriptor: &Descriptor) -> Option<Address> {
     let at = descriptor.address()?;
@@ -138,6 +151,17 @@ pub enum TopologyError {
         peer: PeerKey,
         /// What is wrong with it.
         source: AddressError,
+    },
+    /// A mix key with which nobody can share a secret.
+    #[error(
+        "descriptor {entry} ({peer:?}) has a mix key that is not a usable X25519 public key: get \
+         the descriptor again from that node"
+    )]
+    MixKey {
+        /// Its place, from 1.
+        entry: usize,
+        /// Whose it is.
+        peer: PeerKey,
     },
     /// Two descriptors of one peer.
     #[error("descriptor {entry} is the second one of {peer:?}: keep the newer one")]
@@ -204,6 +228,26 @@ mod tests {
                 peer: peer_key(1)
             }
         );
+    }
+
+    #[test]
+    fn mix_keys_that_share_no_secret_are_refused() {
+        for key in [[0; 32], [0xff; 32]] {
+            let statement = Statement {
+                epoch: 0,
+                address: None,
+                transport: Transport::Tcp,
+                mix_key: PublicKey::from_bytes(key),
+                capabilities: Capabilities::default(),
+                gateway_key: None,
+            };
+            let descriptor = Descriptor::sign(statement, &identity(1)).unwrap();
+            let refused = Topology::new(vec![descriptor], ANYWHERE).unwrap_err();
+            assert!(
+                matches!(refused, TopologyError::MixKey { entry: 1, .. }),
+                "{refused}"
+            );
+        }
     }
 
     #[test]

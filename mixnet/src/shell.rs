@@ -1,0 +1,300 @@
+//! The mix node on a real network: libp2p around the pure core.
+//!
+//! ```text
+//!  swarm task: TCP, Noise, Yamux, identify, ping; dials and re-dials
+//!      │ up, down, unreachable
+//!      ▼
+//!  core task: owns the node and its timers ◀── requests of the local user (Handle)
+//!      ▲                      │ packets             └─▶ events
+//!      │ packets              ▼
+//!  one reader task a stream   one writer task a neighbour        /mix/1.0.0
+//! ```
+//!
+//! Every arrow is a bounded channel of [`crate::limits`]. What finds one full is dropped and
+//! counted, except what comes from the network into the core: there the stream waits.
+
+mod core;
+mod stream;
+mod swarm;
+
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
+
+use crate::address::{Address, AddressPolicy, PeerKey, Transport};
+use crate::client::TooFewRelays;
+use crate::descriptor::Descriptor;
+use crate::fragment::Object;
+use crate::limits::{EVENT_QUEUE_MAX, RELAYS_NEEDED, REQUEST_QUEUE_MAX};
+use crate::node::NodeConfig;
+pub use crate::node::{Arrival, NodeStatus, SendError};
+use crate::preset::Preset;
+use crate::sphinx::{SecretKey, Surb};
+use crate::topology::{Topology, TopologyError};
+
+/// What makes a running node.
+pub struct Config {
+    /// Sphinx key.
+    pub key: SecretKey,
+    /// Secret of the libp2p identity, a secp256k1 key.
+    pub identity: Zeroizing<[u8; 32]>,
+    /// Where to listen.
+    pub listen: SocketAddrV4,
+    /// Where others reach the node.
+    pub advertise: SocketAddrV4,
+    /// Whether to forward packets of others.
+    pub relay: bool,
+    /// How often to send.
+    pub preset: Preset,
+    /// The network.
+    pub topology: Vec<Descriptor>,
+    /// Makes all randomness of the node repeatable; for tests only.
+    pub seed: Option<[u8; 32]>,
+    /// Allow loopback and private addresses, as a network on one machine needs.
+    pub allow_private: bool,
+}
+
+/// What the local user hears.
+#[derive(Debug)]
+pub enum Event {
+    /// An object is complete.
+    Object {
+        /// The object.
+        object: Object,
+        /// How it came.
+        arrival: Arrival,
+    },
+    /// The set of usable relays changed.
+    Relays {
+        /// How many are usable.
+        usable: usize,
+        /// How many a path needs.
+        needed: usize,
+    },
+    /// A relay went away: replies through blocks that were given out before may be lost. Whoever
+    /// holds such blocks should forget them and get new ones.
+    SurbsStale,
+}
+
+/// The state of a running node.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Status {
+    /// Relays that paths may use.
+    pub usable_relays: usize,
+    /// Relays of the network, this node apart.
+    pub known_relays: usize,
+    /// Relays that a path needs.
+    pub needed: usize,
+    /// Connected peers.
+    pub connections: Vec<Connection>,
+    /// The core: queue lengths and counters, with what the network tasks dropped.
+    pub node: NodeStatus,
+}
+
+/// One connected peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Connection {
+    /// Who.
+    pub peer: PeerKey,
+    /// Packets that wait for its stream.
+    pub queued: usize,
+    /// Whether its descriptor is known.
+    pub known: bool,
+}
+
+/// The way to a running node. When the last one is dropped, the node shuts down.
+#[derive(Clone)]
+pub struct Handle {
+    /// Objects to send; taken only while the send queue has room.
+    sends: mpsc::Sender<SendRequest>,
+    queries: mpsc::Sender<Query>,
+    surbs_outstanding: Arc<AtomicUsize>,
+    peer: PeerKey,
+}
+
+enum SendRequest {
+    Forward {
+        to: PeerKey,
+        object: Object,
+        done: oneshot::Sender<Result<(), SendError>>,
+    },
+    Reply {
+        blocks: Vec<Surb>,
+        object: Object,
+        done: oneshot::Sender<Result<(), SendError>>,
+    },
+}
+
+enum Query {
+    Surbs {
+        count: usize,
+        done: oneshot::Sender<Result<Vec<Surb>, TooFewRelays>>,
+    },
+    Status {
+        done: oneshot::Sender<Status>,
+    },
+    Shutdown {
+        done: oneshot::Sender<()>,
+    },
+}
+
+impl Handle {
+    /// Queues `object` for the service `to`; waits while the send queue is full. While fewer than
+    /// three relays are usable the object stays queued.
+    pub async fn send(&self, to: PeerKey, object: Object) -> Result<(), SendError> {
+        let (done, answer) = oneshot::channel();
+        let request = SendRequest::Forward { to, object, done };
+        self.sends
+            .send(request)
+            .await
+            .map_err(|_| SendError::Stopped)?;
+        answer.await.unwrap_or(Err(SendError::Stopped))
+    }
+
+    /// Queues `object` for the maker of `blocks`, one block for each frame; waits while the send
+    /// queue is full.
+    pub async fn reply(&self, blocks: Vec<Surb>, object: Object) -> Result<(), SendError> {
+        let (done, answer) = oneshot::channel();
+        let request = SendRequest::Reply {
+            blocks,
+            object,
+            done,
+        };
+        self.sends
+            .send(request)
+            .await
+            .map_err(|_| SendError::Stopped)?;
+        answer.await.unwrap_or(Err(SendError::Stopped))
+    }
+
+    /// Up to `count` reply blocks that end here; fewer when the stock of their keys is full.
+    pub async fn surbs(&self, count: usize) -> Result<Vec<Surb>, TooFewRelays> {
+        let stopped = TooFewRelays {
+            usable: 0,
+            needed: RELAYS_NEEDED,
+        };
+        let (done, answer) = oneshot::channel();
+        self.queries
+            .send(Query::Surbs { count, done })
+            .await
+            .map_err(|_| stopped)?;
+        answer.await.unwrap_or(Err(stopped))
+    }
+
+    /// Reply blocks for which a reply may still come.
+    pub fn surbs_outstanding(&self) -> usize {
+        self.surbs_outstanding.load(Ordering::Relaxed)
+    }
+
+    /// The state of the node; none once it has stopped.
+    pub async fn status(&self) -> Option<Status> {
+        let (done, answer) = oneshot::channel();
+        self.queries.send(Query::Status { done }).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// The node's libp2p key.
+    pub fn peer(&self) -> PeerKey {
+        self.peer
+    }
+
+    /// Takes nothing new, sends what rests in the node, closes, and returns when all is done.
+    pub async fn shutdown(&self) {
+        let (done, answer) = oneshot::channel();
+        if self.queries.send(Query::Shutdown { done }).await.is_ok() {
+            // An error means that the node is gone, which is what was asked for.
+            let _ = answer.await;
+        }
+    }
+}
+
+/// Starts a node. Needs a tokio runtime around it.
+pub fn spawn(
+    config: Config,
+) -> Result<(Handle, mpsc::Receiver<Event>, JoinHandle<()>), SpawnError> {
+    let policy = AddressPolicy {
+        allow_private: config.allow_private,
+    };
+    let topology = Topology::new(config.topology, policy)?;
+    let identity = swarm::identity(&config.identity)?;
+    let peer = swarm::own_key(&identity)?;
+    let kept = topology.kept_by(peer);
+    let swarm = swarm::open(identity, config.listen)?;
+    let seed = match config.seed {
+        Some(seed) => Zeroizing::new(seed),
+        None => random_seed()?,
+    };
+    let node = NodeConfig {
+        key: config.key,
+        peer,
+        address: Address::direct(
+            *config.advertise.ip(),
+            Transport::Tcp,
+            config.advertise.port(),
+            peer,
+        ),
+        relay: config.relay,
+        preset: config.preset,
+        topology: topology.clone(),
+        seed: *seed,
+    };
+    let (sends, send_requests) = mpsc::channel(1);
+    let (queries, query_requests) = mpsc::channel(REQUEST_QUEUE_MAX);
+    let (events, event_receiver) = mpsc::channel(EVENT_QUEUE_MAX);
+    let surbs_outstanding = Arc::new(AtomicUsize::new(0));
+    let channels = core::Channels {
+        sends: send_requests,
+        queries: query_requests,
+        events,
+        surbs_outstanding: surbs_outstanding.clone(),
+    };
+    let task = tokio::spawn(core::run(node, topology, kept, swarm, channels));
+    let handle = Handle {
+        sends,
+        queries,
+        surbs_outstanding,
+        peer,
+    };
+    Ok((handle, event_receiver, task))
+}
+
+fn random_seed() -> Result<Zeroizing<[u8; 32]>, SpawnError> {
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *seed).map_err(|error| SpawnError::Random(error.to_string()))?;
+    Ok(seed)
+}
+
+/// Why a node does not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// The descriptors are not a network for this node.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    /// The identity is no secret key.
+    #[error("the libp2p identity is not a secp256k1 secret key")]
+    Identity,
+    /// The address to listen on cannot be had.
+    #[error(
+        "cannot listen on {address}: {source}; choose another port, or stop what uses this one"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddrV4,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The transport could not be set up.
+    #[error("the libp2p transport could not be set up: {0}")]
+    Transport(String),
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes: {0}")]
+    Random(String),
+}

@@ -1,0 +1,329 @@
+//! The task that owns the node: it feeds it what happens and does what it says.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use libp2p::Swarm;
+use libp2p_stream::Control;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{sleep_until, timeout};
+
+use super::stream::{self, Drops};
+use super::swarm::{self, Behaviour, Network};
+use super::{Connection, Event, Query, SendRequest, Status};
+use crate::address::PeerKey;
+use crate::error::DropReason;
+use crate::limits::{CORE_QUEUE_MAX, DIALLING_QUEUE_MAX, NEIGHBOUR_QUEUE_MAX, SHUTDOWN_MAX};
+use crate::node::{Input, Node, NodeConfig, Output};
+use crate::now::Now;
+use crate::sphinx::Packet;
+use crate::topology::Topology;
+
+// ---- Our constants ----
+
+/// Inputs that are taken in before outputs are looked at again.
+const BATCH: usize = 32;
+
+/// Wishes to dial that wait for the swarm: one a known peer is enough, the next packet asks again.
+const DIAL_QUEUE_MAX: usize = 64;
+
+/// Events about relays that wait for a user who is behind; older ones are then worth nothing.
+const NOTICES_MAX: usize = 16;
+
+/// How long a node without any deadline sleeps.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The core's ends of the channels to the local user.
+pub(super) struct Channels {
+    pub(super) sends: mpsc::Receiver<SendRequest>,
+    pub(super) queries: mpsc::Receiver<Query>,
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) surbs_outstanding: Arc<AtomicUsize>,
+}
+
+/// Runs a node until it is shut down.
+pub(super) async fn run(
+    config: NodeConfig,
+    topology: Topology,
+    kept: Vec<PeerKey>,
+    swarm: Swarm<Behaviour>,
+    channels: Channels,
+) {
+    let (inputs, input_receiver) = mpsc::channel(CORE_QUEUE_MAX);
+    let (dials, dial_receiver) = mpsc::channel(DIAL_QUEUE_MAX);
+    let drops = Arc::new(Drops::default());
+    let mut control = swarm.behaviour().stream.new_control();
+    let mut tasks = JoinSet::new();
+    match control.accept(stream::PROTOCOL) {
+        Ok(streams) => {
+            tasks.spawn(stream::accept(streams, inputs.clone(), drops.clone()));
+        }
+        Err(error) => tracing::error!(%error, "mix streams cannot be accepted"),
+    }
+    let network = Network::new(swarm, &topology, config.peer, &kept, inputs);
+    tasks.spawn(network.run(dial_receiver));
+    let core = Core {
+        node: Node::new(config, now()),
+        topology,
+        neighbours: BTreeMap::new(),
+        dialling: BTreeMap::new(),
+        writers: JoinSet::new(),
+        notices: VecDeque::new(),
+        control,
+        dials,
+        drops,
+        events: channels.events,
+        surbs_outstanding: channels.surbs_outstanding,
+    };
+    let done = core
+        .serve(input_receiver, channels.sends, channels.queries)
+        .await;
+    // The swarm and the readers end here; dropping the set aborts them at their next await.
+    tasks.shutdown().await;
+    for done in done {
+        // Whoever asked may have gone.
+        let _ = done.send(());
+    }
+}
+
+fn now() -> Now {
+    let unix = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Now {
+        mono: Instant::now(),
+        unix_ms: unix.as_millis() as u64,
+    }
+}
+
+struct Core {
+    node: Node,
+    topology: Topology,
+    /// The writers of connected peers.
+    neighbours: BTreeMap<PeerKey, mpsc::Sender<Packet>>,
+    /// Packets for peers that are being dialled.
+    dialling: BTreeMap<PeerKey, Vec<Packet>>,
+    writers: JoinSet<()>,
+    /// Events that must not be lost and found the channel full.
+    notices: VecDeque<Event>,
+    control: Control,
+    dials: mpsc::Sender<PeerKey>,
+    drops: Arc<Drops>,
+    events: mpsc::Sender<Event>,
+    surbs_outstanding: Arc<AtomicUsize>,
+}
+
+impl Core {
+    /// Serves until shutdown; gives back whom to tell when everything is closed.
+    async fn serve(
+        mut self,
+        mut inputs: mpsc::Receiver<Input>,
+        mut sends: mpsc::Receiver<SendRequest>,
+        mut queries: mpsc::Receiver<Query>,
+    ) -> Vec<oneshot::Sender<()>> {
+        let mut waiting = Vec::new();
+        let mut stop_at: Option<Instant> = None;
+        loop {
+            self.drain();
+            if stop_at.is_some_and(|at| self.node.is_drained() || Instant::now() >= at) {
+                break;
+            }
+            let deadline = self
+                .node
+                .next_deadline()
+                .unwrap_or_else(|| Instant::now() + IDLE);
+            let deadline = stop_at.map_or(deadline, |at| at.min(deadline));
+            let open = stop_at.is_none();
+            tokio::select! {
+                // In this order: what is due goes out before more comes in.
+                biased;
+                () = sleep_until(deadline.into()) => self.node.handle(now(), Input::Tick),
+                query = queries.recv() => match query {
+                    Some(Query::Shutdown { done }) => {
+                        waiting.push(done);
+                        self.stop(&mut stop_at);
+                    }
+                    Some(query) => self.query(query),
+                    // The last handle is gone.
+                    None => self.stop(&mut stop_at),
+                },
+                Some(request) = sends.recv(), if open && self.node.has_room() => {
+                    self.send(request);
+                }
+                Some(_) = self.writers.join_next() => {}
+                input = inputs.recv() => match input {
+                    Some(input) => self.inputs(input, &mut inputs),
+                    None => break,
+                },
+            }
+        }
+        self.close().await;
+        waiting
+    }
+
+    fn stop(&mut self, stop_at: &mut Option<Instant>) {
+        if stop_at.is_none() {
+            self.node.stop();
+            *stop_at = Some(Instant::now() + SHUTDOWN_MAX);
+        }
+    }
+
+    /// Lets the writers send what they hold.
+    async fn close(&mut self) {
+        self.neighbours.clear();
+        let all = async { while self.writers.join_next().await.is_some() {} };
+        if timeout(SHUTDOWN_MAX, all).await.is_err() {
+            tracing::debug!("some neighbours did not take their last packets in time");
+        }
+        self.writers.shutdown().await;
+    }
+
+    fn inputs(&mut self, first: Input, more: &mut mpsc::Receiver<Input>) {
+        self.input(first);
+        for _ in 1..BATCH {
+            match more.try_recv() {
+                Ok(input) => self.input(input),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        match &input {
+            Input::NeighbourUp(peer) => self.open_writer(*peer),
+            Input::NeighbourDown(peer) => {
+                self.neighbours.remove(peer);
+            }
+            Input::Unreachable(peer) => {
+                let lost = self
+                    .dialling
+                    .remove(peer)
+                    .map_or(0, |packets| packets.len());
+                self.drops.count(DropReason::NoRoute, lost as u64);
+            }
+            Input::Packet { .. } | Input::Topology(_) | Input::Tick => {}
+        }
+        self.node.handle(now(), input);
+    }
+
+    fn open_writer(&mut self, peer: PeerKey) {
+        let Some(id) = swarm::peer_id(&peer) else {
+            return;
+        };
+        let (packets, receiver) = mpsc::channel(NEIGHBOUR_QUEUE_MAX);
+        let writer = stream::write(id, self.control.clone(), receiver, self.drops.clone());
+        self.writers.spawn(writer);
+        self.neighbours.insert(peer, packets);
+        for packet in self.dialling.remove(&peer).unwrap_or_default() {
+            self.transmit(peer, packet);
+        }
+    }
+
+    /// Does everything that the node wants done.
+    fn drain(&mut self) {
+        while let Some(output) = self.node.poll_output() {
+            match output {
+                Output::Transmit { to, packet, .. } => self.transmit(to, packet),
+                Output::Deliver { object, arrival } => {
+                    let event = Event::Object { object, arrival };
+                    if let Err(TrySendError::Full(_)) = self.events.try_send(event) {
+                        self.drops.count(DropReason::QueueFull, 1);
+                    }
+                }
+                Output::Relays { usable, needed } => self.notice(Event::Relays { usable, needed }),
+                Output::SurbsStale => self.notice(Event::SurbsStale),
+            }
+        }
+        while let Some(event) = self.notices.pop_front() {
+            if let Err(TrySendError::Full(event)) = self.events.try_send(event) {
+                self.notices.push_front(event);
+                break;
+            }
+        }
+        self.surbs_outstanding
+            .store(self.node.surbs_outstanding(), Ordering::Relaxed);
+    }
+
+    fn notice(&mut self, event: Event) {
+        if self.notices.len() >= NOTICES_MAX {
+            self.notices.pop_front();
+        }
+        self.notices.push_back(event);
+    }
+
+    /// Hands a packet to a connected peer, or has a known one dialled.
+    fn transmit(&mut self, to: PeerKey, packet: Packet) {
+        if let Some(neighbour) = self.neighbours.get(&to) {
+            return match neighbour.try_send(packet) {
+                Ok(()) => {}
+                Err(TrySendError::Full(_)) => self.drops.count(DropReason::QueueFull, 1),
+                Err(TrySendError::Closed(_)) => self.drops.count(DropReason::NoRoute, 1),
+            };
+        }
+        if self
+            .topology
+            .get(&to)
+            .is_none_or(|known| known.address().is_none())
+        {
+            return self.drops.count(DropReason::NoRoute, 1);
+        }
+        let waiting = self.dialling.entry(to).or_default();
+        if waiting.len() >= DIALLING_QUEUE_MAX {
+            return self.drops.count(DropReason::QueueFull, 1);
+        }
+        waiting.push(packet);
+        // When the swarm is that busy, the next packet for the peer asks again.
+        let _ = self.dials.try_send(to);
+    }
+
+    fn send(&mut self, request: SendRequest) {
+        let (result, done) = match request {
+            SendRequest::Forward { to, object, done } => (self.node.send(to, object), done),
+            SendRequest::Reply {
+                blocks,
+                object,
+                done,
+            } => (self.node.reply(blocks, object), done),
+        };
+        // Whoever asked may have gone; what is queued is sent all the same.
+        let _ = done.send(result);
+    }
+
+    fn query(&mut self, query: Query) {
+        match query {
+            Query::Surbs { count, done } => {
+                let blocks = self.node.make_surbs(now(), count);
+                let _ = done.send(blocks);
+            }
+            Query::Status { done } => {
+                let _ = done.send(self.status());
+            }
+            // Handled by the loop, which knows how to end.
+            Query::Shutdown { done } => drop(done),
+        }
+    }
+
+    fn status(&self) -> Status {
+        let mut node = self.node.status();
+        for reason in DropReason::ALL {
+            node.counters
+                .count_dropped(*reason, self.drops.get(*reason));
+        }
+        let connection = |(peer, queue): (&PeerKey, &mpsc::Sender<Packet>)| Connection {
+            peer: *peer,
+            queued: queue.max_capacity() - queue.capacity(),
+            known: self.topology.get(peer).is_some(),
+        };
+        Status {
+            usable_relays: node.usable_relays,
+            known_relays: node.known_relays,
+            needed: node.needed,
+            connections: self.neighbours.iter().map(connection).collect(),
+            node,
+        }
+    }
+}

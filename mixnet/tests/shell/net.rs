@@ -1,0 +1,265 @@
+//! Nodes on loopback, each with its own libp2p swarm, and a peer that does not play by the rules.
+
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::time::Duration;
+
+use futures::{AsyncWriteExt, StreamExt};
+use libp2p::swarm::dial_opts::DialOpts;
+use libp2p::{Multiaddr, PeerId, StreamProtocol, SwarmBuilder, multiaddr::Protocol};
+use mixnet::shell::{Config, Event, Handle, Status, spawn};
+use mixnet::{
+    Arrival, Capabilities, Descriptor, Object, PeerKey, Preset, SecretKey, Statement, Transport,
+};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+/// Nothing here takes this long unless it is broken.
+pub const LONG: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum Role {
+    Relay,
+    Service,
+    /// Not in the topology: reached over its own connections only.
+    Client,
+}
+
+/// What a node is made of, so that it can be started again.
+pub struct Plan {
+    n: u8,
+    role: Role,
+    at: SocketAddrV4,
+    descriptor: Descriptor,
+}
+
+pub struct Running {
+    pub handle: Handle,
+    pub events: mpsc::Receiver<Event>,
+    pub task: JoinHandle<()>,
+}
+
+pub struct Net {
+    pub plans: Vec<Plan>,
+    topology: Vec<Descriptor>,
+    preset: Preset,
+}
+
+impl Net {
+    pub fn new(roles: &[Role], preset: Preset) -> Self {
+        let plans: Vec<_> = roles
+            .iter()
+            .zip(1..)
+            .map(|(role, n)| plan(n, *role))
+            .collect();
+        let known = plans.iter().filter(|plan| plan.role != Role::Client);
+        let topology = known.map(|plan| plan.descriptor.clone()).collect();
+        Self {
+            plans,
+            topology,
+            preset,
+        }
+    }
+
+    pub fn config(&self, n: usize) -> Config {
+        let plan = &self.plans[n];
+        Config {
+            key: mix_key(plan.n),
+            identity: identity(plan.n).into(),
+            listen: plan.at,
+            advertise: plan.at,
+            relay: plan.role == Role::Relay,
+            preset: if plan.role == Role::Relay {
+                Preset::RELAY
+            } else {
+                self.preset
+            },
+            topology: self.topology.clone(),
+            seed: None,
+            allow_private: true,
+        }
+    }
+
+    pub fn start(&self, n: usize) -> Running {
+        let (handle, events, task) = spawn(self.config(n)).unwrap();
+        Running {
+            handle,
+            events,
+            task,
+        }
+    }
+
+    pub fn start_all(&self) -> Vec<Running> {
+        (0..self.plans.len()).map(|n| self.start(n)).collect()
+    }
+
+    pub fn peer(&self, n: usize) -> PeerKey {
+        self.plans[n].descriptor.peer()
+    }
+}
+
+fn plan(n: u8, role: Role) -> Plan {
+    let at = free_address();
+    let statement = Statement {
+        epoch: 0,
+        address: Some(at),
+        transport: Transport::Tcp,
+        mix_key: mix_key(n).public(),
+        capabilities: Capabilities {
+            relay: role == Role::Relay,
+            bridge: role == Role::Service,
+            mailbox: false,
+        },
+        gateway_key: (role == Role::Service).then_some([1; 32]),
+    };
+    let descriptor = Descriptor::sign(statement, &identity(n)).unwrap();
+    Plan {
+        n,
+        role,
+        at,
+        descriptor,
+    }
+}
+
+fn identity(n: u8) -> [u8; 32] {
+    [n; 32]
+}
+
+fn mix_key(n: u8) -> SecretKey {
+    SecretKey::from_bytes([n ^ 0x80; 32])
+}
+
+pub fn free_address() -> SocketAddrV4 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)
+}
+
+impl Running {
+    /// The next object; other events are passed over.
+    pub async fn object(&mut self) -> (Object, Arrival) {
+        let next = async {
+            loop {
+                match self.events.recv().await.unwrap() {
+                    Event::Object { object, arrival } => return (object, arrival),
+                    Event::Relays { .. } | Event::SurbsStale => {}
+                }
+            }
+        };
+        timeout(LONG, next).await.unwrap()
+    }
+
+    /// The next event that is no object.
+    pub async fn notice(&mut self) -> Event {
+        let next = async {
+            loop {
+                match self.events.recv().await.unwrap() {
+                    Event::Object { .. } => {}
+                    event @ (Event::Relays { .. } | Event::SurbsStale) => return event,
+                }
+            }
+        };
+        timeout(LONG, next).await.unwrap()
+    }
+
+    /// Waits until the status is as wanted.
+    pub async fn until(&self, what: &str, wanted: impl Fn(&Status) -> bool) -> Status {
+        let start = Instant::now();
+        loop {
+            let status = self.handle.status().await.unwrap();
+            if wanted(&status) {
+                return status;
+            }
+            assert!(start.elapsed() < LONG, "{what}: {status:?}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub async fn usable(&self, relays: usize) {
+        self.until("usable relays", |status| status.usable_relays == relays)
+            .await;
+    }
+
+    pub async fn shutdown(self) {
+        self.handle.shutdown().await;
+        timeout(LONG, self.task).await.unwrap().unwrap();
+    }
+}
+
+/// Every relay sees every other node, every other node every relay.
+pub async fn ready(nodes: &[Running], relays: usize) {
+    for (n, node) in nodes.iter().enumerate() {
+        let others = if n < relays { relays - 1 } else { relays };
+        node.usable(others).await;
+    }
+}
+
+pub fn object(kind: u8, len: usize) -> Object {
+    let bytes = (0..len)
+        .map(|i| (i * 7 + len + usize::from(kind)) as u8)
+        .collect();
+    Object {
+        kind,
+        tag: [kind; 16],
+        bytes,
+    }
+}
+
+/// A libp2p peer that opens mix streams and writes what it likes.
+pub struct Rogue {
+    control: libp2p_stream::Control,
+    to: PeerId,
+    task: JoinHandle<()>,
+}
+
+impl Rogue {
+    pub async fn connect(net: &Net, n: usize) -> Self {
+        let mut swarm =
+            SwarmBuilder::with_existing_identity(libp2p::identity::Keypair::generate_secp256k1())
+                .with_tokio()
+                .with_tcp(
+                    libp2p::tcp::Config::default(),
+                    libp2p::noise::Config::new,
+                    libp2p::yamux::Config::default,
+                )
+                .unwrap()
+                .with_behaviour(|_| libp2p_stream::Behaviour::new())
+                .unwrap()
+                .build();
+        let to = PeerId::from_bytes(&net.peer(n).to_peer_id()).unwrap();
+        let at = net.plans[n].at;
+        let address = Multiaddr::from(*at.ip()).with(Protocol::Tcp(at.port()));
+        let control = swarm.behaviour().new_control();
+        swarm
+            .dial(DialOpts::peer_id(to).addresses(vec![address]).build())
+            .unwrap();
+        let task = tokio::spawn(async move {
+            loop {
+                swarm.select_next_some().await;
+            }
+        });
+        Self { control, to, task }
+    }
+
+    /// Opens a stream and writes `bytes` into it.
+    pub async fn write(&mut self, bytes: &[u8]) {
+        let protocol = StreamProtocol::new("/mix/1.0.0");
+        let opened = timeout(LONG, self.control.open_stream(self.to, protocol))
+            .await
+            .unwrap();
+        let mut stream = opened.unwrap();
+        // The other side may close the stream as soon as it has seen enough.
+        let _ = stream.write_all(bytes).await;
+        let _ = stream.close().await;
+    }
+
+    pub async fn packet(&mut self, packet: &[u8]) {
+        self.write(&[&[0x80, 0x24], packet].concat()).await;
+    }
+}
+
+impl Drop for Rogue {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
