@@ -70,7 +70,7 @@ fn canonical_vectors_encode_to_the_same_bytes() {
             .as_array()
             .unwrap()
             .iter()
-            .any(|flag| flag == "Order" || flag == "Drop");
+            .any(|flag| flag == "order" || flag == "drop");
         if test["result"] != "valid" || is_other_form {
             continue;
         }

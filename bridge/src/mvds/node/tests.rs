@@ -299,6 +299,23 @@ fn no_message_leaves_before_it_is_on_disk() {
 }
 
 #[test]
+fn a_record_waits_for_its_own_commit_and_not_for_an_earlier_one() {
+    let mut bench = Bench::interactive();
+    let id = bench.node.append(bench.now, message(b"mine")).unwrap();
+    let request = requesting(id).encode(Dialect::Published);
+    bench.node.handle(bench.now, PEER, &request).unwrap();
+    bench.pass(1);
+    bench.node.committed(bench.now, 1);
+    assert_eq!(
+        bench.node.next_deadline(),
+        None,
+        "the offer is on disk, the sending is not"
+    );
+    bench.node.committed(bench.now, 2);
+    assert_eq!(bench.node.peers_due(bench.now), [PEER]);
+}
+
+#[test]
 fn an_offer_of_what_is_held_is_acked_and_not_requested() {
     let mut bench = Bench::interactive();
     let id = bench.append(b"mine");
