@@ -1,0 +1,410 @@
+//! Every key of the configuration, once.
+
+use std::fmt;
+
+use crate::role::{Role, Roles};
+
+/// The version that the key `config_version` names.
+pub const CONFIG_VERSION: i64 = 1;
+
+/// A value as the file holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// `true` or `false`.
+    Flag(bool),
+    /// A whole number.
+    Count(i64),
+    /// A number with a fraction.
+    Number(f64),
+    /// A string.
+    Text(String),
+    /// A list of strings.
+    List(Vec<String>),
+}
+
+impl Value {
+    /// A string.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl fmt::Display for Value {
+    /// As TOML writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(flag) => write!(f, "{flag}"),
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Number(number) => write!(f, "{number:?}"),
+            Self::Text(text) => {
+                f.write_str(toml_edit::Value::from(text.as_str()).to_string().trim())
+            }
+            Self::List(list) => {
+                let array: toml_edit::Array = list.iter().map(String::as_str).collect();
+                f.write_str(toml_edit::Value::from(array).to_string().trim())
+            }
+        }
+    }
+}
+
+/// What a value must look like.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Form {
+    /// `true` or `false`.
+    Flag,
+    /// A whole number from the first to the second.
+    Count(i64, i64),
+    /// A number from the first to the second.
+    Number(f64, f64),
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A string; what it must say is checked when the settings are made.
+    Text,
+    /// A list of strings.
+    List,
+}
+
+impl Form {
+    /// For a sentence: `must be …`.
+    pub fn describe(self) -> String {
+        match self {
+            Self::Flag => "true or false, without quotes".to_owned(),
+            Self::Count(min, max) => format!("a whole number from {min} to {max}, without quotes"),
+            Self::Number(min, max) => format!("a number from {min} to {max}, without quotes"),
+            Self::Word(words) => {
+                let words: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+                format!("one of {}", words.join(", "))
+            }
+            Self::Text => "a string in quotes".to_owned(),
+            Self::List => "a list of strings, such as [\"a\", \"b\"]".to_owned(),
+        }
+    }
+}
+
+/// One key.
+pub struct Key {
+    /// The section that it stands in.
+    pub section: &'static str,
+    /// Its name there.
+    pub name: &'static str,
+    /// What its value must look like.
+    pub form: Form,
+    /// Its value when nobody sets it; it depends on the roles only.
+    pub default: fn(&Roles) -> Value,
+    /// One line: what it is for.
+    pub why: &'static str,
+}
+
+impl Key {
+    /// The environment variable that sets it.
+    pub fn variable(&self) -> String {
+        format!(
+            "FERRY_{}_{}",
+            self.section.to_uppercase(),
+            self.name.to_uppercase()
+        )
+    }
+}
+
+/// The ports of one node. Without a base they are the customary ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ports {
+    /// devp2p, TCP.
+    pub whisper: u16,
+    /// libp2p, TCP.
+    pub mix: u16,
+    /// HTTP.
+    pub api: u16,
+}
+
+impl Ports {
+    /// The customary ones.
+    pub const DEFAULT: Self = Self {
+        whisper: 30303,
+        mix: 60000,
+        api: 8645,
+    };
+
+    /// Ports that a node takes from its base on; the rest of the ten is kept for what comes later
+    /// (JSON-RPC over HTTP and WebSocket, QUIC).
+    pub const RESERVED: u16 = 10;
+
+    /// All ports from `base` on.
+    pub fn from_base(base: u16) -> Option<Self> {
+        base.checked_add(Self::RESERVED - 1)?;
+        (base > 0).then_some(Self {
+            whisper: base,
+            mix: base + 1,
+            api: base + 2,
+        })
+    }
+}
+
+/// Where a node with these roles and ports listens: the values of `whisper.listen`, `mix.listen`
+/// and `api.listen`. What serves others binds every address, the rest loopback or nothing.
+pub fn listen(roles: &Roles, ports: Ports) -> [Value; 3] {
+    let public = |port| Value::Text(format!("0.0.0.0:{port}"));
+    let private = |port| Value::Text(format!("127.0.0.1:{port}"));
+    let whisper = match (roles.speaks_whisper(), roles.has(Role::Edge)) {
+        (false, _) => Value::text(""),
+        (true, true) => private(ports.whisper),
+        (true, false) => public(ports.whisper),
+    };
+    let mix = match (
+        roles.speaks_mix(),
+        roles.has(Role::Relay) || roles.has(Role::Bridge),
+    ) {
+        (false, _) => Value::text(""),
+        (true, true) => public(ports.mix),
+        (true, false) => private(ports.mix),
+    };
+    [whisper, mix, private(ports.api)]
+}
+
+/// The preset that fits what the node does: one clock for many users, none, or a person's.
+fn preset(roles: &Roles) -> Value {
+    Value::text(match (roles.has(Role::Bridge), roles.has(Role::Edge)) {
+        (true, _) => "service",
+        (false, true) => "fast",
+        (false, false) => "relay",
+    })
+}
+
+/// Sections in the order of the file, each with one line about it.
+pub const SECTIONS: &[(&str, &str)] = &[
+    ("node", "What this node is."),
+    (
+        "whisper",
+        "devp2p and Whisper v6: an edge's local client, or the Whisper network.",
+    ),
+    ("mix", "The mixnet: edge, bridge and relay take part in it."),
+    ("bridge", "Only for role bridge."),
+    ("edge", "Only for role edge."),
+    (
+        "api",
+        "The HTTP API: health, peers, the life of a message, metrics.",
+    ),
+    ("log", "What is written to standard error."),
+];
+
+/// Every key, in the order of the file.
+pub const KEYS: &[Key] = &[
+    Key {
+        section: "node",
+        name: "roles",
+        form: Form::List,
+        default: |roles| Value::List(roles.iter().map(|role| role.to_string()).collect()),
+        why: "The parts that it takes. Keys and database belong to them: make a new directory to change them.",
+    },
+    Key {
+        section: "whisper",
+        name: "listen",
+        form: Form::Text,
+        default: |roles| listen(roles, Ports::DEFAULT)[0].clone(),
+        why: "Address for Whisper peers (TCP). An edge stays on loopback: only its own client may use it. Empty: dial only.",
+    },
+    Key {
+        section: "whisper",
+        name: "advertise",
+        form: Form::Text,
+        default: |_| Value::text(""),
+        why: "IP address that the enode names. Empty: the listening address, or this machine's own.",
+    },
+    Key {
+        section: "whisper",
+        name: "static_peers",
+        form: Form::List,
+        default: |_| Value::List(vec![]),
+        why: "Enodes to stay connected to. They are outside every limit and are dialled again for ever.",
+    },
+    Key {
+        section: "whisper",
+        name: "min_pow",
+        form: Form::Number(0.0, 1000.0),
+        default: |_| Value::Number(0.002),
+        why: "Envelopes below this proof of work are refused. 0.002 is what Status clients send and expect.",
+    },
+    Key {
+        section: "whisper",
+        name: "max_peers",
+        form: Form::Count(1, 1000),
+        default: |_| Value::Count(125),
+        why: "Whisper connections at once, static peers apart: bounds memory and file descriptors.",
+    },
+    Key {
+        section: "mix",
+        name: "listen",
+        form: Form::Text,
+        default: |roles| listen(roles, Ports::DEFAULT)[1].clone(),
+        why: "IPv4 address for the mixnet (TCP). An edge is reached over the connections that it keeps.",
+    },
+    Key {
+        section: "mix",
+        name: "advertise",
+        form: Form::Text,
+        default: |_| Value::text(""),
+        why: "IPv4 address (or address:port) that the descriptor names. Empty: the listening one, or this machine's own.",
+    },
+    Key {
+        section: "mix",
+        name: "preset",
+        form: Form::Word(&[
+            "fast",
+            "normal",
+            "mobile",
+            "mobile-saver",
+            "high",
+            "service",
+            "relay",
+        ]),
+        default: preset,
+        why: "How often packets leave and how long they rest: users of one preset form one crowd. See docs/threat-model.md.",
+    },
+    Key {
+        section: "mix",
+        name: "topology",
+        form: Form::Text,
+        default: |_| Value::text("topology.json"),
+        why: "The relay list: signed descriptors, as `ferry id` prints them, in one JSON array. Relative to this directory.",
+    },
+    Key {
+        section: "mix",
+        name: "private_network",
+        form: Form::Word(&["auto", "yes", "no"]),
+        default: |_| Value::text("auto"),
+        why: "Whether packets may go to loopback and private addresses. auto: only if this node has such an address itself.",
+    },
+    Key {
+        section: "bridge",
+        name: "reseal",
+        form: Form::Flag,
+        default: |_| Value::Flag(true),
+        why: "Seal a post anew (proof of work) when it expired on its way through the mixnet, instead of refusing it.",
+    },
+    Key {
+        section: "edge",
+        name: "bridge",
+        form: Form::Text,
+        default: |_| Value::text(""),
+        why: "Which bridge to use: the start of the field peer of its descriptor. Empty: one of the relay list.",
+    },
+    Key {
+        section: "edge",
+        name: "hints",
+        form: Form::List,
+        default: |_| Value::List(vec![]),
+        why: "Chat names and public keys (0x04…) of yours: their topics explain bloom bits, so that less is fetched.",
+    },
+    Key {
+        section: "edge",
+        name: "follow_all",
+        form: Form::Flag,
+        default: |_| Value::Flag(false),
+        why: "Follow all of Whisper while the client names no topics (a full bloom filter): much traffic.",
+    },
+    Key {
+        section: "edge",
+        name: "max_share",
+        form: Form::Number(0.0, 1.0),
+        default: |_| Value::Number(1.0),
+        why: "Largest part of Whisper to follow. What is left out is named in a warning.",
+    },
+    Key {
+        section: "edge",
+        name: "mode",
+        form: Form::Word(&["batch", "interactive"]),
+        default: |_| Value::text("batch"),
+        why: "batch brings messages in one way; interactive offers them first: slower, and cheaper when most are known.",
+    },
+    Key {
+        section: "edge",
+        name: "block_low",
+        form: Form::Count(1, 5000),
+        default: |_| Value::Count(100),
+        why: "Reply blocks at the bridge below which the edge sends more. Each pays for one packet back.",
+    },
+    Key {
+        section: "edge",
+        name: "block_high",
+        form: Form::Count(2, 5000),
+        default: |_| Value::Count(200),
+        why: "Reply blocks at the bridge after a top-up.",
+    },
+    Key {
+        section: "api",
+        name: "listen",
+        form: Form::Text,
+        default: |roles| listen(roles, Ports::DEFAULT)[2].clone(),
+        why: "Loopback address only: the API has no password in this version.",
+    },
+    Key {
+        section: "log",
+        name: "level",
+        form: Form::Text,
+        default: |_| Value::text("info"),
+        why: "error, warn, info, debug or trace; also per part: \"info,legacy=debug\". No level below debug shows ids or topics.",
+    },
+    Key {
+        section: "log",
+        name: "format",
+        form: Form::Word(&["text", "json"]),
+        default: |_| Value::text("text"),
+        why: "text for people, json for machines: one object per line.",
+    },
+];
+
+/// The key of this section and name.
+pub fn find(section: &str, name: &str) -> Option<&'static Key> {
+    KEYS.iter()
+        .find(|key| key.section == section && key.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_is_listed_twice_and_each_section_is_described() {
+        for (index, key) in KEYS.iter().enumerate() {
+            let again = KEYS
+                .iter()
+                .skip(index + 1)
+                .find(|k| (k.section, k.name) == (key.section, key.name));
+            assert!(again.is_none(), "{}.{}", key.section, key.name);
+            assert!(
+                SECTIONS.iter().any(|(name, _)| *name == key.section),
+                "{}",
+                key.section
+            );
+            assert!(!key.why.contains('\n'), "{}.{}", key.section, key.name);
+        }
+    }
+
+    #[test]
+    fn an_edge_listens_on_loopback_only() {
+        let edge: Roles = "edge".parse().unwrap();
+        for value in listen(&edge, Ports::DEFAULT) {
+            assert!(value.to_string().contains("127.0.0.1"), "{value}");
+        }
+        let relay: Roles = "relay".parse().unwrap();
+        assert_eq!(listen(&relay, Ports::DEFAULT)[0], Value::text(""));
+        assert_eq!(
+            listen(&relay, Ports::DEFAULT)[1],
+            Value::text("0.0.0.0:60000")
+        );
+    }
+
+    #[test]
+    fn a_base_leaves_room_for_all_ports() {
+        assert_eq!(
+            Ports::from_base(41000),
+            Some(Ports {
+                whisper: 41000,
+                mix: 41001,
+                api: 41002
+            })
+        );
+        assert_eq!(Ports::from_base(65530), None);
+        assert_eq!(Ports::from_base(0), None);
+    }
+}

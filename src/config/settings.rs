@@ -1,0 +1,454 @@
+//! The checked configuration, typed. What is in a [`Settings`] can be used as it is.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+
+use super::check::{ConfigError, Origin, Values};
+use super::schema::{self, Value};
+use crate::role::{Role, Roles};
+
+/// Everything that a node needs to know before it starts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Section `node`.
+    pub node: Node,
+    /// Section `whisper`.
+    pub whisper: Whisper,
+    /// Section `mix`.
+    pub mix: Mix,
+    /// Section `bridge`.
+    pub bridge: Bridge,
+    /// Section `edge`.
+    pub edge: Edge,
+    /// Section `api`.
+    pub api: Api,
+    /// Section `log`.
+    pub log: Log,
+}
+
+/// What the node is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// The parts that it takes.
+    pub roles: Roles,
+    /// Seeds every random clock of the node, for devnets that repeat; never set in a file.
+    pub seed: Option<u64>,
+}
+
+/// devp2p and Whisper.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Whisper {
+    /// Where it listens; none: it only dials.
+    pub listen: Option<SocketAddr>,
+    /// The address of the enode, if it is not the listening one.
+    pub advertise: Option<IpAddr>,
+    /// Enodes to stay connected to.
+    pub static_peers: Vec<String>,
+    /// The least proof of work that is accepted.
+    pub min_pow: f64,
+    /// Connections at once, static peers apart.
+    pub max_peers: u16,
+}
+
+/// The mixnet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mix {
+    /// Where it listens; none if no role takes part in the mixnet.
+    pub listen: Option<SocketAddrV4>,
+    /// What the descriptor names, if it is not the listening address.
+    pub advertise: Option<SocketAddrV4>,
+    /// A name of [`mixnet`]'s presets.
+    pub preset: String,
+    /// The file of signed descriptors.
+    pub topology: PathBuf,
+    /// Whether packets may go to loopback and private addresses.
+    pub private_network: PrivateNetwork,
+}
+
+/// Whether packets may go to loopback and private addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrivateNetwork {
+    /// If this node advertises such an address itself.
+    Auto,
+    /// Always.
+    Yes,
+    /// Never.
+    No,
+}
+
+impl PrivateNetwork {
+    /// The answer for a node that advertises `own`.
+    pub fn allowed(self, own: Ipv4Addr) -> bool {
+        match self {
+            Self::Auto => own.is_loopback() || own.is_private() || own.is_link_local(),
+            Self::Yes => true,
+            Self::No => false,
+        }
+    }
+}
+
+/// The bridge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bridge {
+    /// Seal expired posts anew.
+    pub reseal: bool,
+}
+
+/// The edge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Edge {
+    /// Start of the hexadecimal peer key of the bridge to use; none: any.
+    pub bridge: Option<String>,
+    /// Chat names and public keys of the user.
+    pub hints: Vec<String>,
+    /// Follow all of Whisper while the client names no topics.
+    pub follow_all: bool,
+    /// Largest part of Whisper to follow, 0 to 1.
+    pub max_share: f64,
+    /// How messages are synchronised.
+    pub mode: SyncMode,
+    /// Reply blocks below which more are sent.
+    pub block_low: u16,
+    /// Reply blocks after a top-up.
+    pub block_high: u16,
+}
+
+/// How an edge synchronises messages with its bridge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncMode {
+    /// Messages come at once.
+    Batch,
+    /// Messages are offered first.
+    Interactive,
+}
+
+/// The HTTP API.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Api {
+    /// A loopback address.
+    pub listen: SocketAddr,
+}
+
+/// The log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Log {
+    /// A filter as `tracing` reads it.
+    pub level: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How a line of the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl Settings {
+    /// Types the values; relative paths start at `directory`.
+    pub fn from_values(values: &Values, directory: &Path) -> Result<Self, Vec<ConfigError>> {
+        let mut read = Reader {
+            values,
+            errors: Vec::new(),
+        };
+        let settings = read.settings(directory);
+        match settings {
+            Some(settings) if read.errors.is_empty() => Ok(settings),
+            _ => Err(read.errors),
+        }
+    }
+}
+
+/// Reads one key after the other and collects what is wrong.
+struct Reader<'a> {
+    values: &'a Values,
+    errors: Vec<ConfigError>,
+}
+
+impl Reader<'_> {
+    fn settings(&mut self, directory: &Path) -> Option<Settings> {
+        let roles = self.parsed_list("node", "roles", |names| {
+            Roles::from_names(names.iter().map(String::as_str))
+        });
+        let whisper = self.whisper();
+        let mix = self.mix(directory);
+        let edge = self.edge();
+        let reseal = self.flag("bridge", "reseal");
+        let api = self.parsed("api", "listen", loopback);
+        let level = self.parsed("log", "level", log_level);
+        let format = match self.text("log", "format").as_str() {
+            "json" => LogFormat::Json,
+            _ => LogFormat::Text,
+        };
+        let roles = roles?;
+        let (whisper, mix) = (whisper?, mix?);
+        self.needs(&roles, &whisper, &mix);
+        Some(Settings {
+            node: Node { roles, seed: None },
+            whisper,
+            mix,
+            bridge: Bridge { reseal },
+            edge: edge?,
+            api: Api { listen: api? },
+            log: Log {
+                level: level?,
+                format,
+            },
+        })
+    }
+
+    fn whisper(&mut self) -> Option<Whisper> {
+        let listen = self.parsed("whisper", "listen", optional(socket));
+        let advertise = self.parsed("whisper", "advertise", optional(ip));
+        let static_peers = self.parsed_list("whisper", "static_peers", enodes);
+        Some(Whisper {
+            listen: listen?,
+            advertise: advertise?,
+            static_peers: static_peers?,
+            min_pow: self.number("whisper", "min_pow"),
+            max_peers: self.count("whisper", "max_peers"),
+        })
+    }
+
+    fn mix(&mut self, directory: &Path) -> Option<Mix> {
+        let listen = self.parsed("mix", "listen", optional(socket_v4));
+        let port = listen.flatten().map(|address| address.port());
+        let advertise = self.parsed(
+            "mix",
+            "advertise",
+            optional(move |text| advertised(text, port)),
+        );
+        let topology = directory.join(self.text("mix", "topology"));
+        let private_network = match self.text("mix", "private_network").as_str() {
+            "yes" => PrivateNetwork::Yes,
+            "no" => PrivateNetwork::No,
+            _ => PrivateNetwork::Auto,
+        };
+        let preset = self.text("mix", "preset");
+        Some(Mix {
+            listen: listen?,
+            advertise: advertise?,
+            preset,
+            topology,
+            private_network,
+        })
+    }
+
+    fn edge(&mut self) -> Option<Edge> {
+        let bridge = self.parsed("edge", "bridge", optional(key_start));
+        let hints = self.parsed_list("edge", "hints", |hints| Ok(hints.to_vec()));
+        let (block_low, block_high) = (
+            self.count("edge", "block_low"),
+            self.count("edge", "block_high"),
+        );
+        if block_low >= block_high {
+            let why = format!("{block_low} must be below block_high, which is {block_high}");
+            self.wrong("edge", "block_low", why);
+        }
+        let mode = match self.text("edge", "mode").as_str() {
+            "interactive" => SyncMode::Interactive,
+            _ => SyncMode::Batch,
+        };
+        Some(Edge {
+            bridge: bridge?,
+            hints: hints?,
+            follow_all: self.flag("edge", "follow_all"),
+            max_share: self.number("edge", "max_share"),
+            mode,
+            block_low,
+            block_high,
+        })
+    }
+
+    /// What a role cannot do without.
+    fn needs(&mut self, roles: &Roles, whisper: &Whisper, mix: &Mix) {
+        if roles.speaks_mix() && mix.listen.is_none() {
+            self.wrong(
+                "mix",
+                "listen",
+                "the roles of this node need an address here".to_owned(),
+            );
+        }
+        if roles.has(Role::Edge) {
+            match whisper.listen {
+                None => self.wrong(
+                    "whisper",
+                    "listen",
+                    "an edge needs an address here: its client connects to it".to_owned(),
+                ),
+                Some(address) if !address.ip().is_loopback() => self.wrong(
+                    "whisper",
+                    "listen",
+                    format!(
+                        "{address} is not loopback: whoever reaches an edge speaks as its user; \
+                         write 127.0.0.1:{}",
+                        address.port()
+                    ),
+                ),
+                Some(_) => {}
+            }
+            if !whisper.static_peers.is_empty() {
+                let why = "an edge never dials the Whisper network; leave the list empty";
+                self.wrong("whisper", "static_peers", why.to_owned());
+            }
+        }
+    }
+
+    fn value(&self, section: &str, name: &str) -> (Value, Origin) {
+        let key = schema::find(section, name).expect("the schema lists every key that is read");
+        self.values.get(key)
+    }
+
+    fn text(&self, section: &str, name: &str) -> String {
+        match self.value(section, name).0 {
+            Value::Text(text) => text,
+            other => other.to_string(),
+        }
+    }
+
+    fn flag(&self, section: &str, name: &str) -> bool {
+        self.value(section, name).0 == Value::Flag(true)
+    }
+
+    fn number(&self, section: &str, name: &str) -> f64 {
+        match self.value(section, name).0 {
+            Value::Number(number) => number,
+            _ => 0.0,
+        }
+    }
+
+    fn count(&self, section: &str, name: &str) -> u16 {
+        match self.value(section, name).0 {
+            Value::Count(count) => u16::try_from(count).unwrap_or(u16::MAX),
+            _ => 0,
+        }
+    }
+
+    fn parsed<T>(
+        &mut self,
+        section: &str,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = self.text(section, name);
+        parse(&text)
+            .map_err(|why| self.wrong(section, name, why))
+            .ok()
+    }
+
+    fn parsed_list<T>(
+        &mut self,
+        section: &str,
+        name: &str,
+        parse: impl FnOnce(&[String]) -> Result<T, String>,
+    ) -> Option<T> {
+        let list = match self.value(section, name).0 {
+            Value::List(list) => list,
+            _ => Vec::new(),
+        };
+        parse(&list)
+            .map_err(|why| self.wrong(section, name, why))
+            .ok()
+    }
+
+    fn wrong(&mut self, section: &str, name: &str, why: String) {
+        let origin = self.value(section, name).1;
+        self.errors.push(ConfigError::Meaning {
+            origin,
+            key: format!("{section}.{name}"),
+            why,
+        });
+    }
+}
+
+fn optional<T>(
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> impl FnOnce(&str) -> Result<Option<T>, String> {
+    move |text| {
+        if text.is_empty() {
+            Ok(None)
+        } else {
+            parse(text).map(Some)
+        }
+    }
+}
+
+fn socket(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("{text:?} is no address and port; write for example \"0.0.0.0:30303\"")
+    })
+}
+
+fn socket_v4(text: &str) -> Result<SocketAddrV4, String> {
+    let address: SocketAddrV4 = text.parse().map_err(|_| {
+        format!("{text:?} is no IPv4 address and port; write for example \"0.0.0.0:60000\"")
+    })?;
+    if address.port() == 0 {
+        return Err("port 0 changes with every start, but the descriptor names it".to_owned());
+    }
+    Ok(address)
+}
+
+fn ip(text: &str) -> Result<IpAddr, String> {
+    let wrong = || format!("{text:?} is no IP address; write for example \"203.0.113.7\"");
+    text.parse::<IpAddr>()
+        .ok()
+        .filter(|ip| !ip.is_unspecified())
+        .ok_or_else(wrong)
+}
+
+/// An address that others can dial, with the port of `mix.listen` unless it names one.
+fn advertised(text: &str, port: Option<u16>) -> Result<SocketAddrV4, String> {
+    let address = match (text.parse::<SocketAddrV4>(), text.parse::<Ipv4Addr>(), port) {
+        (Ok(address), _, _) => Some(address),
+        (Err(_), Ok(ip), Some(port)) => Some(SocketAddrV4::new(ip, port)),
+        _ => None,
+    };
+    address
+        .filter(|address| !address.ip().is_unspecified() && address.port() != 0)
+        .ok_or_else(|| {
+            format!("{text:?} is no IPv4 address (with or without port) that others can dial")
+        })
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address = socket(text)?;
+    if !address.ip().is_loopback() {
+        return Err(format!(
+            "{address} is not loopback, and the API has no password in this version; write \
+             127.0.0.1:{} and use a proxy or an SSH tunnel from elsewhere",
+            address.port()
+        ));
+    }
+    Ok(address)
+}
+
+fn log_level(text: &str) -> Result<String, String> {
+    tracing_subscriber::EnvFilter::try_new(text)
+        .map(|_| text.to_owned())
+        .map_err(|error| format!("{text:?} is no filter ({error}); write for example \"info\""))
+}
+
+fn key_start(text: &str) -> Result<String, String> {
+    let text = text.trim_start_matches("0x").to_lowercase();
+    let hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !hex || text.len() < BRIDGE_KEY_DIGITS_MIN || text.len() > 66 {
+        return Err(format!(
+            "{text:?} is not the start ({BRIDGE_KEY_DIGITS_MIN} to 66 hexadecimal digits) of a peer key"
+        ));
+    }
+    Ok(text)
+}
+
+fn enodes(list: &[String]) -> Result<Vec<String>, String> {
+    for text in list {
+        crate::identity::check_enode(text).map_err(|why| format!("{text:?}: {why}"))?;
+    }
+    Ok(list.to_vec())
+}
+
+/// Digits that tell the bridges of one relay list apart.
+const BRIDGE_KEY_DIGITS_MIN: usize = 8;

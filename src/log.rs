@@ -1,0 +1,20 @@
+//! Tracing to standard error. Lines at info and above name no address, topic, key, hash or id.
+
+use std::io;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::settings::{Log, LogFormat};
+
+/// Starts logging for this process; a second call changes nothing.
+pub fn start(log: &Log) {
+    let filter = EnvFilter::new(&log.level);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    // An error means that the process logs already, which only a test does.
+    let _ = match log.format {
+        LogFormat::Text => builder.with_ansi(false).try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+}

@@ -1,0 +1,295 @@
+//! Whether a node works, and if not, why and what to do: derived from its status, never stored.
+
+use serde::Serialize;
+
+use super::{ClientState, NodeStatus};
+use crate::role::Role;
+
+/// The answer of `/v1/health`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Health {
+    /// Whether its loops turn.
+    pub live: bool,
+    /// Whether it can do what its roles promise: no cause below is blocking.
+    pub ready: bool,
+    /// Everything that is missing or worth knowing.
+    pub causes: Vec<Cause>,
+}
+
+/// One thing that is missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cause {
+    /// For programs.
+    pub code: &'static str,
+    /// For people.
+    pub message: String,
+    /// What to do about it.
+    pub what_to_do: String,
+    /// Whether the node is not ready because of it.
+    pub blocking: bool,
+}
+
+impl Cause {
+    /// A cause for which the node is not ready.
+    pub fn blocking(
+        code: &'static str,
+        message: impl Into<String>,
+        what_to_do: impl Into<String>,
+    ) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            what_to_do: what_to_do.into(),
+            blocking: true,
+        }
+    }
+
+    /// A cause that is only worth knowing.
+    pub fn note(
+        code: &'static str,
+        message: impl Into<String>,
+        what_to_do: impl Into<String>,
+    ) -> Self {
+        Self {
+            blocking: false,
+            ..Self::blocking(code, message, what_to_do)
+        }
+    }
+}
+
+impl Health {
+    /// The health of a node with this status whose loops turn (`live`) or do not.
+    pub fn of(status: &NodeStatus, live: bool) -> Self {
+        let mut causes = Vec::new();
+        if !live {
+            causes.push(Cause::blocking(
+                "stalled",
+                "the node's loop has not turned for more than 5 seconds",
+                "restart it; if this comes back, report it with the log",
+            ));
+        }
+        whisper(status, &mut causes);
+        mix(status, &mut causes);
+        edge(status, &mut causes);
+        causes.extend(status.troubles.iter().cloned());
+        let ready = !causes.iter().any(|cause| cause.blocking);
+        Self {
+            live,
+            ready,
+            causes,
+        }
+    }
+}
+
+fn whisper(status: &NodeStatus, causes: &mut Vec<Cause>) {
+    let roles = &status.identity.roles;
+    let Some(whisper) = &status.whisper else {
+        return;
+    };
+    if !whisper.peers.is_empty() || roles.has(Role::Edge) {
+        return;
+    }
+    let message = "no Whisper peer is connected";
+    if whisper.static_peers > 0 {
+        causes.push(Cause::blocking(
+            "no_whisper_peer",
+            message,
+            "check that the peers under [whisper] static_peers run and can be reached",
+        ));
+    } else if roles.has(Role::Bridge) {
+        causes.push(Cause::blocking(
+            "no_whisper_peer",
+            message,
+            "name Whisper peers under [whisper] static_peers, or point one at this node's enode",
+        ));
+    } else {
+        causes.push(Cause::note(
+            "no_whisper_peer",
+            message,
+            "give this node's enode to its peers",
+        ));
+    }
+}
+
+fn mix(status: &NodeStatus, causes: &mut Vec<Cause>) {
+    let roles = &status.identity.roles;
+    let Some(mix) = &status.mix else { return };
+    if mix.relays_usable >= mix.relays_needed {
+        return;
+    }
+    let missing = mix.relays_needed - mix.relays_usable;
+    let message = format!(
+        "{} of the {} relays that a path needs are usable, {missing} missing; messages are kept until then",
+        mix.relays_usable, mix.relays_needed
+    );
+    let what_to_do = if mix.relays_known < mix.relays_needed {
+        format!(
+            "the relay list names {}: put more signed descriptors into the file of [mix] topology and restart",
+            mix.relays_known
+        )
+    } else {
+        "check that the relays of the list run and can be reached".to_owned()
+    };
+    // A relay forwards for others whatever it knows itself.
+    let blocking = roles.has(Role::Edge) || roles.has(Role::Bridge);
+    causes.push(Cause {
+        blocking,
+        ..Cause::note("too_few_relays", message, what_to_do)
+    });
+}
+
+fn edge(status: &NodeStatus, causes: &mut Vec<Cause>) {
+    let Some(edge) = &status.edge else { return };
+    if edge.bridge.is_none() {
+        causes.push(Cause::blocking(
+            "no_bridge",
+            "the relay list names no bridge that this edge may use",
+            "put a bridge's descriptor into the file of [mix] topology, or correct [edge] bridge",
+        ));
+    }
+    match edge.client {
+        ClientState::WaitingForClient => causes.push(Cause::note(
+            "waiting_for_client",
+            "no client is connected yet",
+            "set this node's enode (`ferry id`) as the only Whisper peer and mailserver of your client",
+        )),
+        ClientState::WaitingForTopics => causes.push(Cause::note(
+            "waiting_for_topics",
+            "the client is connected but asks for every topic: it has subscribed to nothing yet",
+            "open a chat in the client; or set [edge] follow_all for a client that never narrows",
+        )),
+        ClientState::Following if !edge.registered => causes.push(Cause::note(
+            "registering",
+            "the bridge has not confirmed the registration yet",
+            "wait some seconds; if it stays, check that the bridge runs",
+        )),
+        ClientState::Following => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Identity;
+    use crate::status::{BridgeStatus, EdgeStatus, MixStatus, WhisperPeer, WhisperStatus};
+
+    fn status(roles: &str) -> NodeStatus {
+        let identity = Identity {
+            roles: roles.parse().unwrap(),
+            enode: None,
+            whisper: None,
+            peer_id: None,
+            multiaddr: None,
+            mix: None,
+            mix_key: None,
+            gateway_key: None,
+            descriptor: None,
+            api: "http://127.0.0.1:1".into(),
+        };
+        let mix = MixStatus {
+            relays_usable: 3,
+            relays_known: 3,
+            relays_needed: 3,
+            ..MixStatus::default()
+        };
+        NodeStatus {
+            identity,
+            started_unix_ms: 0,
+            whisper: Some(WhisperStatus {
+                peers: vec![peer()],
+                ..WhisperStatus::default()
+            }),
+            mix: Some(mix),
+            bridge: roles.contains("bridge").then(BridgeStatus::default),
+            edge: None,
+            troubles: vec![],
+        }
+    }
+
+    fn peer() -> WhisperPeer {
+        WhisperPeer {
+            node_id: "ab".repeat(64),
+            address: None,
+            direction: "dialled",
+            client: "x".into(),
+            is_static: true,
+            min_pow: 0.002,
+            light: false,
+        }
+    }
+
+    fn codes(health: &Health) -> Vec<&'static str> {
+        health.causes.iter().map(|cause| cause.code).collect()
+    }
+
+    #[test]
+    fn a_bridge_needs_a_whisper_peer_and_three_relays() {
+        let mut bridge = status("bridge");
+        assert_eq!(
+            Health::of(&bridge, true),
+            Health {
+                live: true,
+                ready: true,
+                causes: vec![]
+            }
+        );
+        bridge.whisper = Some(WhisperStatus::default());
+        let health = Health::of(&bridge, true);
+        assert!(!health.ready && codes(&health) == ["no_whisper_peer"]);
+        bridge.mix.as_mut().unwrap().relays_usable = 1;
+        let health = Health::of(&bridge, true);
+        assert_eq!(codes(&health), ["no_whisper_peer", "too_few_relays"]);
+        assert!(health.causes[1].message.contains("2 missing"), "{health:?}");
+    }
+
+    #[test]
+    fn an_edge_without_a_client_is_ready_and_says_so() {
+        let mut edge = status("edge");
+        edge.whisper = Some(WhisperStatus::default());
+        edge.edge = Some(EdgeStatus {
+            bridge: Some("02".into()),
+            ..EdgeStatus::default()
+        });
+        let health = Health::of(&edge, true);
+        assert!(
+            health.ready && codes(&health) == ["waiting_for_client"],
+            "{health:?}"
+        );
+        edge.edge.as_mut().unwrap().client = ClientState::WaitingForTopics;
+        assert_eq!(codes(&Health::of(&edge, true)), ["waiting_for_topics"]);
+        edge.edge.as_mut().unwrap().client = ClientState::Following;
+        assert_eq!(codes(&Health::of(&edge, true)), ["registering"]);
+        edge.edge.as_mut().unwrap().registered = true;
+        assert_eq!(codes(&Health::of(&edge, true)), [""; 0]);
+        edge.edge.as_mut().unwrap().bridge = None;
+        assert!(!Health::of(&edge, true).ready);
+    }
+
+    #[test]
+    fn a_lone_relay_and_a_lone_whisper_node_are_ready() {
+        let mut relay = status("relay");
+        relay.whisper = None;
+        relay.mix.as_mut().unwrap().relays_usable = 0;
+        let health = Health::of(&relay, true);
+        assert!(health.ready && codes(&health) == ["too_few_relays"]);
+        let mut whisper = status("whisper");
+        whisper.whisper = Some(WhisperStatus::default());
+        whisper.mix = None;
+        assert!(Health::of(&whisper, true).ready);
+        whisper.whisper.as_mut().unwrap().static_peers = 1;
+        assert!(!Health::of(&whisper, true).ready);
+    }
+
+    #[test]
+    fn a_stalled_loop_and_troubles_make_it_unready() {
+        let mut bridge = status("bridge");
+        let health = Health::of(&bridge, false);
+        assert!(!health.live && !health.ready && codes(&health) == ["stalled"]);
+        bridge.troubles.push(Cause::note("clock", "late", "set it"));
+        assert!(Health::of(&bridge, true).ready);
+        bridge
+            .troubles
+            .push(Cause::blocking("disk", "full", "free some"));
+        assert!(!Health::of(&bridge, true).ready);
+    }
+}
