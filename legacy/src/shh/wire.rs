@@ -16,6 +16,7 @@ use super::bloom::Bloom;
 use super::envelope::{Outline, list_header};
 use super::limits::{ENVELOPES_PER_PACKET_MAX, VERSION};
 use super::pow;
+use crate::error::Blame;
 use crate::rlp::{self, Item, Items, List, RlpError};
 
 /// Code of Status.
@@ -80,6 +81,23 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whose fault it is.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Error::TooManyPeers(_) => Blame::Local,
+            Error::Malformed { .. }
+            | Error::TooManyEnvelopes { .. }
+            | Error::Version(_)
+            | Error::Pow(_)
+            | Error::BloomLength(_)
+            | Error::Oversized { .. }
+            | Error::BeforeStatus(_)
+            | Error::StatusTimeout(_)
+            | Error::BothLight
+            | Error::LowPow(_) => Blame::Peer,
+        }
+    }
+
     /// The reason code of the devp2p Disconnect that answers this.
     pub fn disconnect_code(&self) -> u8 {
         match self {
