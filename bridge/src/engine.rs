@@ -67,11 +67,11 @@ impl Config {
     }
 }
 
-/// A delivery is repeated after 8 to 12 s, then after twice that, up to 10 minutes: more than a round trip through three relays
-/// with its queues, so that what is only slow is not sent twice.
+/// A delivery is repeated after 8 to 12 s, then after twice that, up to a minute: more than a round trip through three
+/// relays with its queues, so that what is only slow is not sent twice; and reply blocks bound what a client that is gone costs.
 pub const RETRY: Retry = Retry {
     base: 80,
-    cap: 6_000,
+    cap: 600,
     jitter: 40,
 };
 
@@ -260,6 +260,11 @@ impl Engine {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// How many batches are not durable yet.
+    pub fn commits_in_flight(&self) -> u64 {
+        self.ledger.in_flight()
     }
 
     /// How it is doing.

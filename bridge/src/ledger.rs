@@ -31,6 +31,8 @@ pub(crate) struct Ledger<E> {
     overlay: BTreeMap<(Family, Vec<u8>), (u64, Option<Vec<u8>>)>,
     /// The keys of the overlay in the order of their batches.
     in_flight: VecDeque<(u64, Family, Vec<u8>)>,
+    /// What this turn causes; it waits for the turn's batch even if it was caused before the first change.
+    caused: Vec<E>,
     held: VecDeque<(u64, E)>,
     ready: VecDeque<Step<E>>,
 }
@@ -44,6 +46,7 @@ impl<E> Ledger<E> {
             committed: 0,
             overlay: BTreeMap::new(),
             in_flight: VecDeque::new(),
+            caused: Vec::new(),
             held: VecDeque::new(),
             ready: VecDeque::new(),
         }
@@ -81,22 +84,23 @@ impl<E> Ledger<E> {
 
     /// Does this once all that was changed so far, this turn included, is durable.
     pub(crate) fn effect(&mut self, effect: E) {
-        let after = self.turn();
-        if after <= self.committed {
-            self.ready.push_back(Step::Effect(effect));
-        } else {
-            self.held.push_back((after, effect));
-        }
+        self.caused.push(effect);
     }
 
-    /// Ends a turn: its changes become one batch.
+    /// Ends a turn: its changes become one batch, and its effects wait for it.
     pub(crate) fn close(&mut self) {
-        if self.open.is_empty() {
-            return;
+        if !self.open.is_empty() {
+            self.issued += 1;
+            let batch = std::mem::take(&mut self.open);
+            self.ready.push_back(Step::Commit(self.issued, batch));
         }
-        self.issued += 1;
-        let batch = std::mem::take(&mut self.open);
-        self.ready.push_back(Step::Commit(self.issued, batch));
+        for effect in self.caused.drain(..) {
+            if self.issued <= self.committed {
+                self.ready.push_back(Step::Effect(effect));
+            } else {
+                self.held.push_back((self.issued, effect));
+            }
+        }
     }
 
     /// All batches up to this one are durable; `stamp` sees each effect as it is released.
@@ -141,11 +145,6 @@ impl<E> Ledger<E> {
         self.issued - self.committed
     }
 
-    /// The number of the batch that the changes of this turn are or will be in.
-    fn turn(&self) -> u64 {
-        self.issued + u64::from(!self.open.is_empty())
-    }
-
     fn remember(&mut self, family: Family, key: &[u8], value: Option<Vec<u8>>) {
         let seq = self.issued + 1;
         self.in_flight.push_back((seq, family, key.to_vec()));
@@ -171,23 +170,24 @@ mod tests {
     fn effects_wait_for_the_batches_before_them() {
         let mut ledger = Ledger::new(Arc::new(MemoryStore::new()));
         ledger.effect(1);
-        ledger.put(Family::Seen, *b"a", *b"1");
-        ledger.effect(2);
         ledger.close();
+        assert_eq!(steps(&mut ledger), [Err(1)], "nothing to wait for");
+        ledger.effect(2);
+        ledger.put(Family::Seen, *b"a", *b"1");
         ledger.effect(3);
-        ledger.put(Family::Seen, *b"b", *b"1");
+        ledger.close();
         ledger.effect(4);
         ledger.close();
+        ledger.put(Family::Seen, *b"b", *b"1");
+        ledger.effect(5);
         ledger.close();
-        assert_eq!(steps(&mut ledger), [Err(1), Ok(1), Ok(2)]);
+        assert_eq!(steps(&mut ledger), [Ok(1), Ok(2)]);
         assert_eq!(ledger.in_flight(), 2);
         ledger.committed(1, |_| ());
-        assert_eq!(steps(&mut ledger), [Err(2), Err(3)]);
+        assert_eq!(steps(&mut ledger), [Err(2), Err(3), Err(4)]);
         ledger.committed(9, |effect| *effect += 10);
-        assert_eq!(steps(&mut ledger), [Err(14)]);
+        assert_eq!(steps(&mut ledger), [Err(15)]);
         assert_eq!(ledger.in_flight(), 0);
-        ledger.effect(5);
-        assert_eq!(steps(&mut ledger), [Err(5)]);
     }
 
     #[test]

@@ -312,6 +312,11 @@ impl Client {
         .min()
     }
 
+    /// How many batches are not durable yet.
+    pub fn commits_in_flight(&self) -> u64 {
+        self.ledger.in_flight()
+    }
+
     /// How it is doing.
     pub fn status(&self) -> Status {
         let (reply_blocks, registrations) = self.registrations.summary();

@@ -71,6 +71,12 @@ impl Registrations {
             Ok(opened) => opened,
             Err(error) => return turn.counters.drop(Direction::ToWhisper, open_reason(error)),
         };
+        // A sign of life: what was given up for lack of answers is tried again.
+        let client = registration.client;
+        if self.node.handle(node_now(turn.now), client, &[]).is_err() {
+            turn.counters
+                .drop(Direction::ToWhisper, DropReason::Malformed);
+        }
         match object.kind {
             Kind::Mvds => self.payload(turn, object.tag, &opened.content),
             Kind::TopUp => self.top_up(turn, object.tag, &opened),
@@ -166,11 +172,6 @@ impl Registrations {
         let client = registration.client;
         if registration.next_frame.is_none() {
             self.node.resume(&client);
-        }
-        // A sign of life: what was given up for lack of answers is tried again.
-        if self.node.handle(node_now(turn.now), client, &[]).is_err() {
-            turn.counters
-                .drop(Direction::ToWhisper, DropReason::Malformed);
         }
         self.flush(turn);
     }
