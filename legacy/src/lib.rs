@@ -12,6 +12,7 @@
 //! | [`shh`] | Whisper v6: envelopes, proof of work, pool, peers |
 //! | [`peers`] | whom to dial, when to try again, whom to let in |
 //! | [`limits`] | every bound of the transport, each with its reason |
+//! | `shell` | sockets and timers, behind the feature |
 //! | [`now`], [`error`] | time as it is handed in; whose fault an error is |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
@@ -25,6 +26,8 @@ pub mod now;
 pub mod peers;
 pub mod rlp;
 pub mod rlpx;
+#[cfg(feature = "shell")]
+pub mod shell;
 pub mod shh;
 #[cfg(feature = "vectors")]
 pub mod vectors;

@@ -33,6 +33,11 @@ use crate::rlpx::disconnect::DisconnectReason;
 pub struct ConnectionId(u64);
 
 impl ConnectionId {
+    /// The connection behind a number that was got from [`ConnectionId::number`].
+    pub const fn from_number(number: u64) -> ConnectionId {
+        ConnectionId(number)
+    }
+
     /// The number behind it.
     pub const fn number(self) -> u64 {
         self.0

@@ -1,0 +1,307 @@
+//! The tokio shell: sockets, timers and channels around the cores, and no rule of its own.
+//!
+//! ```text
+//! listener ─▶ owner ◀─▶ one task per connection ◀─▶ TCP
+//!               ▲ │
+//!        Handle ┘ └▶ Event
+//! ```
+//!
+//! One task owns [`Peers`](crate::peers::Peers) and [`shh::Node`](crate::shh::Node); each connection's task owns its
+//! [`Session`](crate::rlpx::session::Session). All channels are bounded. Nobody who reads events too slowly is cut off: the
+//! owner stops taking messages from connections, they stop reading, and the peers wait.
+
+mod connection;
+mod counters;
+mod listener;
+mod owner;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+pub use self::counters::Counters;
+use self::owner::{Command, Owner};
+use crate::enode::Enode;
+use crate::error::Blame;
+use crate::identity::{NodeId, SecretKey};
+use crate::limits::PACKET_LEN_MAX;
+use crate::now::Now;
+use crate::peers::{AddError, Limits};
+use crate::rlpx::Direction;
+use crate::rlpx::capability::{Capability, SHH};
+use crate::shh::node::Wants;
+use crate::shh::{self, Bloom, Envelope, EnvelopeHash, Reject};
+
+/// What a node is started with.
+#[derive(Debug)]
+pub struct Config {
+    /// The static key: who we are.
+    pub key: SecretKey,
+    /// Where to listen; port 0 picks a free one. `None`: nobody can connect to us.
+    pub listen: Option<SocketAddr>,
+    /// The address to name in our enode, where the one that we listen on is not the one that peers see.
+    pub advertise: Option<IpAddr>,
+    /// Peers to stay connected to.
+    pub static_peers: Vec<Enode>,
+    /// What we call ourselves.
+    pub client_name: String,
+    /// Subprotocols to advertise besides Whisper. Their messages are ignored.
+    pub other_capabilities: Vec<Capability>,
+    /// Longest packet that we take, in bytes.
+    pub packet_len_max: usize,
+    /// How many strangers there may be.
+    pub limits: Limits,
+    /// Whisper itself.
+    pub shh: shh::Config,
+}
+
+impl Config {
+    /// The defaults: a full node that listens on a free port of loopback and knows nobody.
+    pub fn new(key: SecretKey) -> Config {
+        Config {
+            key,
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+            advertise: None,
+            static_peers: Vec::new(),
+            client_name: concat!("ferry/", env!("CARGO_PKG_VERSION")).to_owned(),
+            other_capabilities: Vec::new(),
+            packet_len_max: PACKET_LEN_MAX,
+            limits: Limits::default(),
+            shh: shh::Config::default(),
+        }
+    }
+}
+
+/// Starts a node. Must be called within a tokio runtime.
+///
+/// The task ends after [`Handle::shutdown`], or when every handle is gone; by then every connection is closed.
+pub fn spawn(config: Config) -> Result<(Handle, mpsc::Receiver<Event>, JoinHandle<()>), Error> {
+    let listener = config.listen.map(listener::bind).transpose()?;
+    let enode = listener.as_ref().map(|(_, address)| {
+        let ip = config.advertise.unwrap_or_else(|| address.ip());
+        Enode::new(config.key.public(), SocketAddr::new(ip, address.port()))
+    });
+    let (commands, received) = mpsc::channel(COMMANDS_MAX);
+    let (events, receiver) = mpsc::channel(EVENTS_MAX);
+    let owner = Owner::new(config, events, received)?;
+    let task = tokio::spawn(owner.run(listener.map(|(listener, _)| listener)));
+    Ok((Handle { commands, enode }, receiver, task))
+}
+
+/// What happens, in order.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A connection speaks Whisper.
+    PeerUp {
+        /// Who is there.
+        node: NodeId,
+        /// Which end opened it.
+        direction: Direction,
+    },
+    /// A connection is gone.
+    PeerDown {
+        /// Who was there.
+        node: NodeId,
+    },
+    /// A peer said what it wants, for the first time or anew.
+    PeerInterest {
+        /// The peer.
+        node: NodeId,
+        /// Its filter; `None`: it wants everything.
+        bloom: Option<Bloom>,
+        /// The least work that it accepts.
+        min_pow: f64,
+    },
+    /// An envelope is new and accepted.
+    Envelope {
+        /// It.
+        envelope: Arc<Envelope>,
+        /// Who brought it; `None`: it was posted here.
+        from: Option<NodeId>,
+    },
+    /// An envelope went out.
+    Sent {
+        /// It.
+        hash: EnvelopeHash,
+        /// To whom.
+        peer: NodeId,
+    },
+}
+
+/// Who is connected.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerInfo {
+    /// The peer.
+    pub enode: Enode,
+    /// What it calls itself.
+    pub client_name: String,
+    /// Which end opened the connection.
+    pub direction: Direction,
+    /// Since when it speaks Whisper.
+    pub since: Instant,
+    /// What it wants, once it has said so.
+    pub wants: Option<Wants>,
+}
+
+/// The way to a running node. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+    enode: Option<Enode>,
+}
+
+impl Handle {
+    /// Takes an envelope of our own and sends it on.
+    pub async fn post(&self, envelope: Envelope) -> Result<EnvelopeHash, Refused> {
+        self.ask(|answer| Command::Post {
+            envelope: Box::new(envelope),
+            answer,
+        })
+        .await?
+        .map_err(Refused::Envelope)
+    }
+
+    /// Stays connected to a peer from now on.
+    pub async fn add_peer(&self, enode: Enode) -> Result<(), Refused> {
+        self.ask(|answer| Command::AddPeer { enode, answer })
+            .await?
+            .map_err(Refused::Peer)
+    }
+
+    /// Asks for other topics from now on, and tells every peer. `None`: all topics.
+    pub async fn set_bloom(&self, bloom: Option<Bloom>) -> Result<(), Refused> {
+        self.ask(|answer| Command::SetBloom { bloom, answer }).await
+    }
+
+    /// Asks for more or less work from now on, and tells every peer.
+    pub async fn set_min_pow(&self, min_pow: f64) -> Result<(), Refused> {
+        self.ask(|answer| Command::SetMinPow { min_pow, answer })
+            .await?
+            .map_err(Refused::MinPow)
+    }
+
+    /// Who is connected, in the order of their ids; nobody after shutdown.
+    pub async fn peers(&self) -> Vec<PeerInfo> {
+        self.ask(|answer| Command::Peers { answer })
+            .await
+            .unwrap_or_default()
+    }
+
+    /// What was counted so far; nothing after shutdown.
+    pub async fn counters(&self) -> Counters {
+        self.ask(|answer| Command::Counters { answer })
+            .await
+            .unwrap_or_default()
+    }
+
+    /// Our own enode, if we listen.
+    pub const fn local_enode(&self) -> Option<&Enode> {
+        self.enode.as_ref()
+    }
+
+    /// Tells every peer that we quit, and ends. The task that [`spawn`] returned ends soon after.
+    pub async fn shutdown(&self) {
+        // Where nobody takes it the node has ended already.
+        let _ = self.commands.send(Command::Shutdown).await;
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Refused> {
+        let (answer, received) = oneshot::channel();
+        self.commands
+            .send(command(answer))
+            .await
+            .map_err(|_| Refused::ShutDown)?;
+        received.await.map_err(|_| Refused::ShutDown)
+    }
+}
+
+/// Why a request is not met.
+#[derive(Debug, Error, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Refused {
+    /// The node has ended.
+    #[error("the Whisper node has shut down")]
+    ShutDown,
+    /// The envelope is no good.
+    #[error("the envelope is refused: {0}")]
+    Envelope(Reject),
+    /// The peer cannot be kept.
+    #[error("the peer cannot be added: {0}")]
+    Peer(AddError),
+    /// The number is no amount of work.
+    #[error("the minimum proof of work is refused: {0}")]
+    MinPow(shh::wire::Error),
+}
+
+/// Why a node does not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address is taken, or not ours.
+    #[error(
+        "cannot listen for Whisper peers on {address}: {source}; choose another address or stop what uses it"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// There is no randomness.
+    #[error("the system gives no random numbers")]
+    Random,
+    /// A static peer cannot be kept.
+    #[error("a static peer is unusable: {0}")]
+    StaticPeer(AddError),
+}
+
+impl Error {
+    /// Whose fault it is.
+    pub const fn blame(&self) -> Blame {
+        match self {
+            Error::Listen { .. } | Error::StaticPeer(_) => Blame::Config,
+            Error::Random => Blame::Local,
+        }
+    }
+}
+
+/// Both clocks, read once per turn of a loop.
+fn now() -> Now {
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Now {
+        mono: Instant::now(),
+        unix_ms: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+fn seed() -> Result<[u8; 32], Error> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|_| Error::Random)?;
+    Ok(seed)
+}
+
+/// Capabilities in our Hello.
+fn capabilities(config: &Config) -> Vec<Capability> {
+    let mut capabilities = vec![SHH];
+    capabilities.extend(config.other_capabilities.iter().cloned());
+    capabilities
+}
+
+/// Requests that wait for the owner: it answers in microseconds, more would hide a fault.
+const COMMANDS_MAX: usize = 64;
+/// Events that wait for whoever reads them: two seconds' worth of a busy network.
+const EVENTS_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,383 @@
+//! One connection's task: bytes between the socket and the session, messages between the session and the owner.
+//!
+//! It reads only while the owner has taken everything that was read before, and takes messages to send only while the socket
+//! keeps up. What waits in between is bounded by bytes, see [`Outlet`].
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep_until, timeout};
+
+use super::now;
+use crate::identity::PublicKey;
+use crate::peers::ConnectionId;
+use crate::rlpx::disconnect::DisconnectReason;
+use crate::rlpx::session::{Closed, Config, Established, Input, Output, Session};
+
+/// What a connection tells the owner.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// The handshake proved who is there.
+    Identified(PublicKey),
+    /// Both Hellos are through.
+    Established(Established),
+    /// A message of a subprotocol.
+    Message {
+        capability: usize,
+        code: u64,
+        payload: Vec<u8>,
+    },
+    /// It is over. Nothing follows.
+    Ended(Ended),
+}
+
+/// Why a connection is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It could not be made.
+    NotReached(io::ErrorKind),
+    /// By the rules of the session.
+    Closed(Closed),
+    /// The peer closed its end without a word.
+    Eof,
+    /// The network failed.
+    Failed(io::ErrorKind),
+    /// The owner gave it up.
+    GivenUp,
+}
+
+/// What the owner tells a connection.
+#[derive(Debug)]
+enum Order {
+    Admit,
+    Send {
+        capability: usize,
+        code: u64,
+        payload: Vec<u8>,
+    },
+}
+
+/// The owner's end of a connection.
+#[derive(Debug)]
+pub(super) struct Outlet {
+    orders: mpsc::Sender<Order>,
+    queued: Arc<AtomicUsize>,
+    quit: Option<oneshot::Sender<DisconnectReason>>,
+}
+
+impl Outlet {
+    pub(super) fn admit(&self) -> bool {
+        self.orders.try_send(Order::Admit).is_ok()
+    }
+
+    /// Queues a message. False: the peer takes nothing and too much is queued already.
+    pub(super) fn send(&self, capability: usize, code: u64, payload: Vec<u8>) -> bool {
+        let len = payload.len();
+        let queued = self.queued.fetch_add(len, Ordering::Relaxed);
+        if queued > 0 && queued + len > QUEUED_BYTES_MAX {
+            return false;
+        }
+        self.orders
+            .try_send(Order::Send {
+                capability,
+                code,
+                payload,
+            })
+            .is_ok()
+    }
+
+    /// Ends the connection with a reason; dropping the outlet ends it without.
+    pub(super) fn quit(&mut self, reason: DisconnectReason) {
+        if let Some(quit) = self.quit.take() {
+            // Nobody takes it where the connection has ended already.
+            let _ = quit.send(reason);
+        }
+    }
+}
+
+/// The connection's end of it.
+pub(super) struct Inlet {
+    orders: mpsc::Receiver<Order>,
+    queued: Arc<AtomicUsize>,
+    quit: oneshot::Receiver<DisconnectReason>,
+}
+
+/// Both ends.
+pub(super) fn channel() -> (Outlet, Inlet) {
+    let (orders, received) = mpsc::channel(ORDERS_MAX);
+    let (quit, asked) = oneshot::channel();
+    let queued = Arc::new(AtomicUsize::new(0));
+    let outlet = Outlet {
+        orders,
+        queued: Arc::clone(&queued),
+        quit: Some(quit),
+    };
+    (
+        outlet,
+        Inlet {
+            orders: received,
+            queued,
+            quit: asked,
+        },
+    )
+}
+
+/// Where reports go.
+pub(super) type Reports = mpsc::Sender<(ConnectionId, Report)>;
+
+/// Opens a connection and runs it.
+pub(super) async fn dial(
+    id: ConnectionId,
+    address: SocketAddr,
+    remote: PublicKey,
+    config: Arc<Config>,
+    seed: [u8; 32],
+    inlet: Inlet,
+    reports: Reports,
+) {
+    let kind = match timeout(DIAL_TIMEOUT, TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => {
+            let session = Session::dial(now(), config, remote, seed);
+            return run(id, stream, session, inlet, reports).await;
+        }
+        Ok(Err(error)) => error.kind(),
+        Err(_) => io::ErrorKind::TimedOut,
+    };
+    // The owner is gone only at the end of everything.
+    let _ = reports
+        .send((id, Report::Ended(Ended::NotReached(kind))))
+        .await;
+}
+
+/// Runs a connection that somebody opened to us.
+pub(super) async fn accept(
+    id: ConnectionId,
+    stream: TcpStream,
+    config: Arc<Config>,
+    seed: [u8; 32],
+    inlet: Inlet,
+    reports: Reports,
+) {
+    let session = Session::accept(now(), config, seed);
+    run(id, stream, session, inlet, reports).await;
+}
+
+async fn run(
+    id: ConnectionId,
+    stream: TcpStream,
+    session: Session,
+    inlet: Inlet,
+    reports: Reports,
+) {
+    // Without it small messages wait for each other; where it fails they do.
+    let _ = stream.set_nodelay(true);
+    let (read, write) = stream.into_split();
+    let mut connection = Connection {
+        id,
+        read,
+        write,
+        session,
+        inlet,
+        reports,
+        unread: VecDeque::new(),
+        unsent: VecDeque::new(),
+        ended: None,
+    };
+    connection.drain();
+    let ended = connection.live().await;
+    connection.finish(ended).await;
+}
+
+struct Connection {
+    id: ConnectionId,
+    read: OwnedReadHalf,
+    write: OwnedWriteHalf,
+    session: Session,
+    inlet: Inlet,
+    reports: Reports,
+    /// Reports that the owner has not taken.
+    unread: VecDeque<Report>,
+    /// Bytes that the socket has not taken.
+    unsent: VecDeque<u8>,
+    ended: Option<Ended>,
+}
+
+impl Connection {
+    /// One event at a time, until it is over.
+    async fn live(&mut self) -> Ended {
+        let mut buffer = vec![0; READ_LEN];
+        loop {
+            if let Some(ended) = self.ended {
+                return ended;
+            }
+            let deadline = self.session.next_deadline();
+            let order = tokio::select! {
+                permit = self.reports.reserve(), if !self.unread.is_empty() => {
+                    let (Ok(permit), Some(report)) = (permit, self.unread.pop_front()) else {
+                        return Ended::GivenUp;
+                    };
+                    permit.send((self.id, report));
+                    None
+                }
+                read = self.read.read(&mut buffer), if self.unread.is_empty() => match read {
+                    Ok(0) => return Ended::Eof,
+                    Ok(len) => {
+                        self.session.handle(now(), Input::Bytes(&buffer[..len]));
+                        None
+                    }
+                    Err(error) => return Ended::Failed(error.kind()),
+                },
+                written = self.write.write(self.unsent.as_slices().0), if !self.unsent.is_empty() => match written {
+                    Ok(len) => {
+                        self.unsent.drain(..len);
+                        let input = if self.unsent.is_empty() { Input::Flushed } else { Input::Progress };
+                        self.session.handle(now(), input);
+                        None
+                    }
+                    Err(error) => return Ended::Failed(error.kind()),
+                },
+                order = self.inlet.orders.recv(), if self.unsent.len() < UNSENT_LEN_MAX => match order {
+                    Some(order) => Some(order),
+                    None => return Ended::GivenUp,
+                },
+                reason = &mut self.inlet.quit => match reason {
+                    Ok(reason) => {
+                        self.session.handle(now(), Input::Disconnect(reason));
+                        None
+                    }
+                    Err(_) => return Ended::GivenUp,
+                },
+                () = at(deadline) => {
+                    self.session.handle(now(), Input::Tick);
+                    None
+                }
+            };
+            if let Some(order) = order {
+                self.obey(order);
+            }
+            self.drain();
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Admit => self.session.handle(now(), Input::Admit),
+            Order::Send {
+                capability,
+                code,
+                payload,
+            } => {
+                self.inlet
+                    .queued
+                    .fetch_sub(payload.len(), Ordering::Relaxed);
+                self.session.handle(
+                    now(),
+                    Input::Send {
+                        capability,
+                        code,
+                        payload: &payload,
+                    },
+                );
+            }
+        }
+    }
+
+    /// Takes everything that the session has to say.
+    fn drain(&mut self) {
+        while let Some(output) = self.session.poll_output() {
+            match output {
+                Output::Write(bytes) => self.unsent.extend(bytes),
+                Output::Identified(key) => self.unread.push_back(Report::Identified(key)),
+                Output::Established(established) => {
+                    self.unread.push_back(Report::Established(established))
+                }
+                Output::Message {
+                    capability,
+                    code,
+                    payload,
+                } => {
+                    self.unread.push_back(Report::Message {
+                        capability,
+                        code,
+                        payload,
+                    });
+                }
+                Output::Closed(closed) => self.ended = Some(Ended::Closed(closed)),
+            }
+        }
+        if self.unsent.is_empty() && self.unsent.capacity() > READ_LEN {
+            self.unsent = VecDeque::new();
+        }
+    }
+
+    /// Reports what is left to report, and lets the last words reach the peer.
+    async fn finish(mut self, ended: Ended) {
+        let farewell = async {
+            if matches!(ended, Ended::Closed(_)) {
+                let unsent = self.unsent.make_contiguous();
+                // The peer may be gone; there is nothing to be done about that.
+                let _ = timeout(
+                    FAREWELL_TIMEOUT,
+                    say_goodbye(&mut self.read, &mut self.write, unsent),
+                )
+                .await;
+            }
+        };
+        let report = async {
+            for report in self.unread.drain(..).chain([Report::Ended(ended)]) {
+                if self.reports.send((self.id, report)).await.is_err() {
+                    return;
+                }
+            }
+        };
+        // The peer must not learn of the end before the socket is free, nor the owner wait for the peer.
+        tokio::join!(farewell, report);
+    }
+}
+
+/// Sends the last bytes and waits for the peer to close. A socket that is closed with something unread is reset by the
+/// system, and the peer might never see the Disconnect.
+async fn say_goodbye(
+    read: &mut OwnedReadHalf,
+    write: &mut OwnedWriteHalf,
+    unsent: &[u8],
+) -> io::Result<()> {
+    write.write_all(unsent).await?;
+    write.shutdown().await?;
+    let mut buffer = vec![0; READ_LEN];
+    while read.read(&mut buffer).await? > 0 {}
+    Ok(())
+}
+
+/// Sleeps until a deadline, or for ever.
+fn at(deadline: Option<Instant>) -> impl Future<Output = ()> {
+    async move {
+        match deadline {
+            Some(deadline) => sleep_until(deadline.into()).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Time for a connection to be made, as in geth.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time for the last words, as in geth.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+/// What is read at once: a few small messages; idle connections hold this much.
+const READ_LEN: usize = 16 * 1024;
+/// Orders that wait for a connection: Whisper sends a few packets a second.
+const ORDERS_MAX: usize = 256;
+/// Bytes of messages that wait for a connection: a new peer gets a full pool in packets of half a MiB. One message may be
+/// longer than this if nothing else waits.
+const QUEUED_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes that wait for the socket before no more messages are sealed.
+const UNSENT_LEN_MAX: usize = 256 * 1024;

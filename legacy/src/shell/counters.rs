@@ -1,0 +1,28 @@
+//! What the shell counts: every connection that comes, goes or is refused, under a reason from a closed list.
+
+use std::collections::BTreeMap;
+
+use crate::shh;
+
+/// Counted since the start.
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    /// Connections that were opened by us.
+    pub dialled: u64,
+    /// Connections that were opened to us.
+    pub accepted: u64,
+    /// Connections on which both Hellos went through.
+    pub established: u64,
+    /// Connections that were closed without a byte, by reason.
+    pub refused: BTreeMap<&'static str, u64>,
+    /// Connections that ended, by reason; `ours_` and `theirs_` go before what a Disconnect said.
+    pub closed: BTreeMap<String, u64>,
+    /// Connections that are established now.
+    pub peers: usize,
+    /// Envelopes in the pool now.
+    pub pooled: usize,
+    /// What they take, in bytes.
+    pub pooled_bytes: usize,
+    /// What Whisper counted.
+    pub shh: shh::Counters,
+}
