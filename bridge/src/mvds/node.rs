@@ -35,12 +35,14 @@ use super::record::{Change, Kind, Record, State};
 
 mod config;
 mod draft;
+mod line;
 mod peer;
 mod receive;
 mod shelf;
 
-pub use config::{Bodies, Config, Mode, NodeError, Now, Output, PeerConfig, Refused};
+pub use config::{Bodies, Config, Line, Mode, NodeError, Now, Output, PeerConfig, Refused};
 pub use draft::Draft;
+use line::Queue;
 use peer::{Peer, Progress, Track};
 use shelf::Shelf;
 
@@ -70,6 +72,7 @@ pub struct Node {
     rng: ChaCha20Rng,
     start: Instant,
     epoch: u64,
+    queue: Queue,
     /// Sequence number of the last commit that was put out.
     seq: u64,
     /// The last that is on disk.
@@ -93,6 +96,7 @@ impl Node {
             rng: ChaCha20Rng::from_seed(seed),
             start: now.mono,
             epoch: 0,
+            queue: Queue::default(),
             seq: 0,
             committed: 0,
             groups: BTreeMap::new(),

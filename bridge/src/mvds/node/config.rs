@@ -30,6 +30,31 @@ pub struct Config {
     pub seen_s: u64,
     /// Whether received messages go on to the other peers of their group.
     pub forward: bool,
+    /// How fast payloads leave once the transport took them.
+    pub line: Line,
+}
+
+/// The line behind the transport, which lets bytes through at a steady rate. A record is due again only after what was
+/// taken with it and before it has left: a large message, or a long queue, must not be repeated while it is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line {
+    /// Bytes in one epoch; 0: everything leaves at once.
+    pub bytes_per_epoch: u64,
+    /// What the shortest payload costs: a whole packet.
+    pub payload_len_min: u64,
+}
+
+impl Line {
+    /// No line: everything leaves at once.
+    pub const NONE: Self = Self {
+        bytes_per_epoch: 0,
+        payload_len_min: 0,
+    };
+    /// Four packets of 3,932 bytes in a second, at ten epochs a second: the fastest preset of the mixnet.
+    pub const GATEWAY: Self = Self {
+        bytes_per_epoch: 1_573,
+        payload_len_min: 3_932,
+    };
 }
 
 impl Config {
@@ -40,6 +65,7 @@ impl Config {
         body_len_max: BODY_LEN_MAX,
         seen_s: SEEN_S,
         forward: true,
+        line: Line::NONE,
     };
     /// The gateway: bodies carry a whole Whisper envelope, and its groups have two members.
     pub const GATEWAY: Self = Self {
@@ -48,6 +74,7 @@ impl Config {
         body_len_max: 1_048_576 + 64,
         seen_s: SEEN_S,
         forward: false,
+        line: Line::GATEWAY,
     };
 }
 

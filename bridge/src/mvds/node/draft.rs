@@ -95,6 +95,10 @@ impl Node {
             entry.acked(&draft.payload.acks);
             entry.acks_at = self.epoch;
         }
+        let left = match draft.bytes.len() {
+            0 => self.epoch,
+            len => self.queue.push(self.config.line, self.epoch, len),
+        };
         let Payload {
             offers, requests, ..
         } = draft.payload;
@@ -105,7 +109,7 @@ impl Node {
         ];
         for (kind, ids) in sent {
             for id in ids {
-                self.count(now, peer, kind, id);
+                self.count(now, left, peer, kind, id);
             }
         }
         for id in draft.missing {
@@ -179,8 +183,8 @@ impl Node {
         }
     }
 
-    /// One more sending of a record, if it is still there.
-    fn count(&mut self, now: Now, peer: PeerId, kind: Kind, id: MessageId) {
+    /// One more sending of a record, if it is still there. Its payload has left in the epoch `left`.
+    fn count(&mut self, now: Now, left: u64, peer: PeerId, kind: Kind, id: MessageId) {
         let Some(entry) = self.peers.get_mut(&peer) else {
             return;
         };
@@ -198,7 +202,7 @@ impl Node {
             Progress::Parked
         } else {
             Progress::Due {
-                at: self.config.retry.next(count, self.epoch, &mut self.rng),
+                at: self.config.retry.next(count, left, &mut self.rng),
             }
         };
         if let Some(track) = entry

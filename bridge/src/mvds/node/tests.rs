@@ -299,6 +299,31 @@ fn no_message_leaves_before_it_is_on_disk() {
 }
 
 #[test]
+fn what_is_still_in_line_is_not_repeated() {
+    let mut bench = Bench::batch();
+    let config = Config {
+        line: Line {
+            bytes_per_epoch: 100,
+            payload_len_min: 100,
+        },
+        ..CONFIG
+    };
+    bench.node = Node::new(config, [7; 32], bench.now);
+    bench
+        .node
+        .join(GROUP, PEER, Mode::Batch, PeerConfig::OURS)
+        .unwrap();
+    bench.append(&[1; 10_000]);
+    bench.pass(1);
+    assert_eq!(bench.send().len(), 1);
+    // Its 10,053 bytes take 101 epochs, then the first gap of 30 passes.
+    bench.pass(130);
+    assert!(bench.send().is_empty());
+    bench.pass(1);
+    assert_eq!(bench.send().len(), 1);
+}
+
+#[test]
 fn a_record_waits_for_its_own_commit_and_not_for_an_earlier_one() {
     let mut bench = Bench::interactive();
     let id = bench.node.append(bench.now, message(b"mine")).unwrap();
