@@ -14,6 +14,7 @@
 //! | `seen` | what was taken already, for seven days |
 //! | `prefixes` | sets of topic prefixes |
 //! | `tracks` | where MVDS records lie in the store |
+//! | `runner` | runs a core on tokio and its store, behind the feature `shell` |
 //! | [`error`] | why a core cannot be opened |
 //! | `vectors` | the JSON test vectors against this build |
 //! | [`counters`] | transfers and drops |
@@ -30,6 +31,8 @@ pub mod mvds;
 pub mod policy;
 pub mod port;
 mod prefixes;
+#[cfg(feature = "shell")]
+pub mod runner;
 mod seen;
 pub mod store;
 mod tracks;
