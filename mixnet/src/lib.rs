@@ -22,6 +22,8 @@
 //! - `shell` (feature `shell`): the node on libp2p
 //! - `vectors` (feature `vectors`): the JSON test vectors against this build
 
+#![forbid(unsafe_code)]
+
 pub mod address;
 mod client;
 pub mod counters;

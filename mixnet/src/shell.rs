@@ -225,6 +225,14 @@ pub fn spawn(
     let topology = Topology::new(config.topology, policy)?;
     let identity = swarm::identity(&config.identity)?;
     let peer = swarm::own_key(&identity)?;
+    if topology
+        .get(&peer)
+        .is_some_and(|own| own.mix_key() != config.key.public())
+    {
+        tracing::warn!(
+            "the descriptor of this node in the topology has another mix key: others cannot reach it"
+        );
+    }
     let kept = topology.kept_by(peer);
     let swarm = swarm::open(identity, config.listen)?;
     let seed = match config.seed {

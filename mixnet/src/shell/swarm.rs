@@ -318,15 +318,13 @@ impl Network {
                     self.failed(peer).await;
                 }
             }
+            // A peer that does not speak ping may be of another kind; silence is the end.
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
                 connection,
-                result: Err(error),
+                result: Err(ping::Failure::Timeout | ping::Failure::Other { .. }),
                 ..
             })) => {
-                // A peer that does not speak ping may be of another kind; silence is the end.
-                if !matches!(error, ping::Failure::Unsupported) {
-                    self.swarm.close_connection(connection);
-                }
+                self.swarm.close_connection(connection);
             }
             // Everything else is for logs at most.
             _ => {}

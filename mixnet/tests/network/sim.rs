@@ -32,6 +32,9 @@ pub struct Member {
     pub running: bool,
 }
 
+/// Decides by receiver and sender whether a packet arrives.
+pub type Filter = Box<dyn FnMut(usize, &PeerKey) -> bool>;
+
 /// One packet on a wire.
 pub struct Wire {
     pub at: Duration,
@@ -59,7 +62,7 @@ pub struct World {
     /// Members that reported stale reply blocks.
     pub stale: BTreeSet<usize>,
     /// A filter of what arrives: returns false to lose a packet.
-    pub keep: Box<dyn FnMut(usize, &PeerKey) -> bool>,
+    pub keep: Filter,
 }
 
 impl World {
