@@ -20,6 +20,9 @@ use clap::{Parser, Subcommand};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
+pub(crate) use id::identity as identity_of;
+pub(crate) use init::make as make_node;
+
 /// Carries the messages of unmodified Status clients through a mixnet.
 #[derive(Debug, Parser)]
 #[command(name = "ferry", version = version::LINE, max_term_width = 110)]

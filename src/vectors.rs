@@ -102,8 +102,14 @@ pub fn check_with(
 
 /// Asks the crates, each of which knows its own kinds.
 fn run(kind: &str, input: &Value) -> Option<Answer> {
-    let mixnet = || mixnet::vectors::run(kind, input).map(|answer| answer.map_err(|r| r.reason));
-    mixnet()
+    legacy::vectors::run(kind, input)
+        .map(|answer| answer.map_err(|refusal| refusal.reason))
+        .or_else(|| {
+            mixnet::vectors::run(kind, input).map(|answer| answer.map_err(|refusal| refusal.reason))
+        })
+        .or_else(|| {
+            bridge::vectors::run(kind, input).map(|answer| answer.map_err(|refusal| refusal.reason))
+        })
 }
 
 #[derive(Deserialize)]
