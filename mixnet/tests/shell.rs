@@ -186,7 +186,10 @@ async fn a_rogue_peer_is_counted_and_harms_nobody() {
     let (service, client) = (3, 4);
     let mut rogue = Rogue::connect(&net, 0).await;
 
-    // Packets of wrong length, and varints that are none.
+    // What the rogue writes, and the reason that must grow by one. Group elements that are no use,
+    // a MAC that is wrong, packets of wrong length and varints that are none.
+    let mut attacks: Vec<(Vec<u8>, DropReason)> = Vec::new();
+    let framed = |packet: &[u8]| [&[0x80, 0x24][..], packet].concat();
     let lengths: [&[u8]; 6] = [
         &[0x00],
         &[0xff, 0x23],
@@ -195,23 +198,18 @@ async fn a_rogue_peer_is_counted_and_harms_nobody() {
         &[0xff; 5],
         &[0x80],
     ];
-    for bytes in lengths {
-        rogue.write(bytes).await;
-    }
-    rogue.packet(&[1; 4607]).await;
-
-    // Group elements that are no use, and a MAC that is wrong.
+    attacks.extend(lengths.map(|bytes| (bytes.to_vec(), DropReason::Length)));
+    attacks.push((framed(&[1; 4607]), DropReason::Length));
     let mut packet = [9; 4608];
+    attacks.push((framed(&packet), DropReason::Mac));
     packet[..32].fill(0);
-    rogue.packet(&packet).await;
+    attacks.push((framed(&packet), DropReason::LowOrderAlpha));
     packet[0] = 1;
-    rogue.packet(&packet).await;
+    attacks.push((framed(&packet), DropReason::LowOrderAlpha));
     packet[..32].fill(0xff);
-    rogue.packet(&packet).await;
-    packet[..32].fill(9);
-    rogue.packet(&packet).await;
+    attacks.push((framed(&packet), DropReason::NonCanonicalAlpha));
 
-    // A good packet that is injected three times.
+    // A good packet, then its replays.
     let block = loop {
         let block = nodes[client].handle.surbs(1).await.unwrap().remove(0);
         if block.first_hop().peer() == Some(first) {
@@ -219,32 +217,29 @@ async fn a_rogue_peer_is_counted_and_harms_nobody() {
         }
     };
     let (good, _) = block.seal(&[0; 3968]);
-    for _ in 0..3 {
-        rogue.packet(good.as_bytes()).await;
-    }
-
-    let expected = [
-        (DropReason::Length, 7),
-        (DropReason::LowOrderAlpha, 2),
-        (DropReason::NonCanonicalAlpha, 1),
-        (DropReason::Mac, 1),
-        (DropReason::Replayed, 2),
-    ];
-    let counted = |status: &mixnet::shell::Status| {
-        expected
-            .iter()
-            .all(|(reason, n)| status.node.counters.dropped(*reason) == *n)
-    };
-    nodes[0].until("drop reasons", counted).await;
-    // The message of the good packet says nothing in our codec, which its end finds out.
-    let unknown = |status: &mixnet::shell::Status| {
-        let counters = &status.node.counters;
-        counters.dropped_total() == 1
-    };
+    rogue.packet(good.as_bytes()).await;
+    // Its message says nothing in our codec, which its end finds out.
+    let ended = |status: &mixnet::shell::Status| status.node.counters.dropped_total() == 1;
     nodes[client]
-        .until("the end of the good packet", unknown)
+        .until("the end of the good packet", ended)
         .await;
-
+    for _ in 0..2 {
+        attacks.push((framed(good.as_bytes()), DropReason::Replayed));
+    }
+    for (bytes, reason) in attacks {
+        let before = nodes[0]
+            .handle
+            .status()
+            .await
+            .unwrap()
+            .node
+            .counters
+            .dropped(reason);
+        rogue.write(&bytes).await;
+        let counted =
+            |status: &mixnet::shell::Status| status.node.counters.dropped(reason) == before + 1;
+        nodes[0].until(reason.as_str(), counted).await;
+    }
     // A flood beyond the rate of one neighbour.
     let flood = [&[0x80, 0x24][..], &packet].concat().repeat(1_500);
     rogue.write(&flood).await;
@@ -259,6 +254,49 @@ async fn a_rogue_peer_is_counted_and_harms_nobody() {
         .await
         .unwrap();
     assert!(nodes[service].object().await.0 == object(2, 50_000));
+    for node in nodes {
+        node.shutdown().await;
+    }
+}
+
+/// A peer that takes streams and does not read: its queue is capped, others do not notice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_does_not_read_blocks_nobody() {
+    let net = Net::new(&network(3, 1, 1), quick());
+    let mut nodes = net.start_all();
+    ready(&nodes, 3).await;
+    let mut rogue = Rogue::connect(&net, 0).await;
+    let ignoring = rogue.take_and_ignore();
+    let path = [net.hop(0), net.hop_at(rogue.peer)];
+    let mut packets = Vec::new();
+    for n in 0..900u16 {
+        let mut secret = [1; 32];
+        // Not in the first byte, whose low bits do not count.
+        secret[1..3].copy_from_slice(&n.to_be_bytes());
+        let (packet, _) =
+            mixnet::build(&path, &[1], &secret, &[0; 3968], &mixnet::Address::NONE).unwrap();
+        packets.extend([0x80, 0x24]);
+        packets.extend(packet.as_bytes());
+    }
+    rogue.write(&packets).await;
+    let capped = |status: &mixnet::shell::Status| {
+        let queue = status
+            .connections
+            .iter()
+            .find(|peer| peer.peer == rogue.peer);
+        queue.is_some_and(|queue| queue.queued == 256 && !queue.known)
+            && status.node.counters.dropped(DropReason::QueueFull) > 100
+    };
+    nodes[0].until("a full queue", capped).await;
+    for _ in 0..3 {
+        nodes[4]
+            .handle
+            .send(net.peer(3), object(2, 50_000))
+            .await
+            .unwrap();
+        assert!(nodes[3].object().await.0 == object(2, 50_000));
+    }
+    ignoring.abort();
     for node in nodes {
         node.shutdown().await;
     }

@@ -8,7 +8,8 @@ use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::{Multiaddr, PeerId, StreamProtocol, SwarmBuilder, multiaddr::Protocol};
 use mixnet::shell::{Config, Event, Handle, Status, spawn};
 use mixnet::{
-    Arrival, Capabilities, Descriptor, Object, PeerKey, Preset, SecretKey, Statement, Transport,
+    Address, Arrival, Capabilities, Descriptor, Hop, Object, PeerKey, Preset, SecretKey, Statement,
+    Transport,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -91,6 +92,24 @@ impl Net {
 
     pub fn start_all(&self) -> Vec<Running> {
         (0..self.plans.len()).map(|n| self.start(n)).collect()
+    }
+
+    /// A node as a hop of a path.
+    pub fn hop(&self, n: usize) -> Hop {
+        let plan = &self.plans[n];
+        let (ip, port) = (*plan.at.ip(), plan.at.port());
+        Hop {
+            key: plan.descriptor.mix_key(),
+            address: Address::direct(ip, Transport::Tcp, port, self.peer(n)),
+        }
+    }
+
+    /// A hop at a peer that no descriptor names.
+    pub fn hop_at(&self, peer: PeerKey) -> Hop {
+        Hop {
+            key: mix_key(200).public(),
+            address: Address::direct(Ipv4Addr::LOCALHOST, Transport::Tcp, 1, peer),
+        }
     }
 
     pub fn peer(&self, n: usize) -> PeerKey {
@@ -209,23 +228,26 @@ pub fn object(kind: u8, len: usize) -> Object {
 pub struct Rogue {
     control: libp2p_stream::Control,
     to: PeerId,
+    /// Its key, by which packets name it.
+    pub peer: PeerKey,
     task: JoinHandle<()>,
 }
 
 impl Rogue {
     pub async fn connect(net: &Net, n: usize) -> Self {
-        let mut swarm =
-            SwarmBuilder::with_existing_identity(libp2p::identity::Keypair::generate_secp256k1())
-                .with_tokio()
-                .with_tcp(
-                    libp2p::tcp::Config::default(),
-                    libp2p::noise::Config::new,
-                    libp2p::yamux::Config::default,
-                )
-                .unwrap()
-                .with_behaviour(|_| libp2p_stream::Behaviour::new())
-                .unwrap()
-                .build();
+        let identity = libp2p::identity::Keypair::generate_secp256k1();
+        let peer = PeerKey::from_peer_id(&identity.public().to_peer_id().to_bytes()).unwrap();
+        let mut swarm = SwarmBuilder::with_existing_identity(identity)
+            .with_tokio()
+            .with_tcp(
+                libp2p::tcp::Config::default(),
+                libp2p::noise::Config::new,
+                libp2p::yamux::Config::default,
+            )
+            .unwrap()
+            .with_behaviour(|_| libp2p_stream::Behaviour::new())
+            .unwrap()
+            .build();
         let to = PeerId::from_bytes(&net.peer(n).to_peer_id()).unwrap();
         let at = net.plans[n].at;
         let address = Multiaddr::from(*at.ip()).with(Protocol::Tcp(at.port()));
@@ -238,7 +260,26 @@ impl Rogue {
                 swarm.select_next_some().await;
             }
         });
-        Self { control, to, task }
+        Self {
+            control,
+            to,
+            peer,
+            task,
+        }
+    }
+
+    /// Takes the streams that the node opens and reads nothing from them.
+    pub fn take_and_ignore(&mut self) -> JoinHandle<()> {
+        let mut streams = self
+            .control
+            .accept(StreamProtocol::new("/mix/1.0.0"))
+            .unwrap();
+        tokio::spawn(async move {
+            let mut held = Vec::new();
+            while let Some(stream) = streams.next().await {
+                held.push(stream);
+            }
+        })
     }
 
     /// Opens a stream and writes `bytes` into it.
