@@ -21,6 +21,9 @@ pub(crate) enum Step<E> {
     Effect(E),
 }
 
+/// A key of the store.
+type Key = (Family, Vec<u8>);
+
 /// The store as one core sees it, and the effects that wait for it.
 pub(crate) struct Ledger<E> {
     store: Arc<dyn Store>,
@@ -28,7 +31,7 @@ pub(crate) struct Ledger<E> {
     issued: u64,
     committed: u64,
     /// Changes that are not durable yet, with the number of their batch.
-    overlay: BTreeMap<(Family, Vec<u8>), (u64, Option<Vec<u8>>)>,
+    overlay: BTreeMap<Key, (u64, Option<Vec<u8>>)>,
     /// The keys of the overlay in the order of their batches.
     in_flight: VecDeque<(u64, Family, Vec<u8>)>,
     /// What this turn causes; it waits for the turn's batch even if it was caused before the first change.

@@ -219,7 +219,7 @@ impl Registration {
             item_bytes_max: self.item_bytes_max,
             retiring: self.retiring,
             renewals: self.keys.renewals,
-            blocks_from: self.credit.from_bytes(),
+            blocks_from: self.credit.taken_from(),
         }
     }
 }

@@ -5,10 +5,13 @@ use std::sync::{PoisonError, RwLock};
 
 use super::{Batch, Entry, Family, SCHEMA_KEY, SCHEMA_VERSION, Store, StoreError};
 
+/// Families one after the other, each in the order of its keys.
+type Key = (Family, Vec<u8>);
+
 /// A store that lasts as long as its value.
 #[derive(Default)]
 pub struct MemoryStore {
-    entries: RwLock<BTreeMap<(Family, Vec<u8>), Vec<u8>>>,
+    entries: RwLock<BTreeMap<Key, Vec<u8>>>,
 }
 
 impl MemoryStore {

@@ -49,10 +49,15 @@ pub fn seal(topic: [u8; 4], data: &[u8], ttl: u32, expiry: u32, target: f64) -> 
         .log2()
         .ceil()
         .max(1.0) as u32;
-    let base = keccak_base(expiry, ttl, topic, data);
-    let nonce = (0u64..)
-        .find(|nonce| leading_zeros(&keccak(&[&base, &nonce.to_be_bytes()])) >= wanted)
-        .unwrap();
+    let mut begun = Keccak::v256();
+    begun.update(&keccak_base(expiry, ttl, topic, data));
+    let zeros = |nonce: u64| {
+        let (mut keccak, mut hash) = (begun.clone(), [0; 32]);
+        keccak.update(&nonce.to_be_bytes());
+        keccak.finalize(&mut hash);
+        leading_zeros(&hash)
+    };
+    let nonce = (0u64..).find(|nonce| zeros(*nonce) >= wanted).unwrap();
     of(expiry, ttl, topic, data, nonce)
 }
 

@@ -4,6 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)]
 
 mod envelope;
+mod hostile;
+mod life;
+mod posts;
+mod stranger;
 mod world;
 
 use std::collections::BTreeSet;
@@ -27,7 +31,9 @@ fn register(world: &mut World) {
 /// Messages each way in turn, half a second apart.
 fn talk(world: &mut World, count: u32) -> (Vec<Envelope>, Vec<Envelope>) {
     let (mut down, mut up) = (Vec::new(), Vec::new());
-    for n in 0..count {
+    for _ in 0..count {
+        world.said += 1;
+        let n = world.said;
         let envelope = world.make(0xe1, n);
         world.whisper_says(&envelope);
         down.push(envelope);

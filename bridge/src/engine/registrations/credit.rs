@@ -42,7 +42,7 @@ impl Credit {
         Some(())
     }
 
-    pub(super) fn from_bytes(&self) -> Vec<u8> {
+    pub(super) fn taken_from(&self) -> Vec<u8> {
         order_bytes(self.from)
     }
 
