@@ -34,7 +34,7 @@ impl RocksStore {
 
     /// The bytes that a family takes on the disk and in memory tables, about.
     pub fn bytes(&self, family: Family) -> u64 {
-        let property = |name| {
+        let property = |name: &str| {
             let value = self.db.property_int_value_cf(self.cf(family), name);
             value.ok().flatten().unwrap_or(0)
         };
@@ -105,7 +105,7 @@ impl Store for RocksStore {
         let mut options = WriteOptions::default();
         options.set_sync(sync);
         self.db
-            .write_opt(&writes, &options)
+            .write_opt(writes, &options)
             .map_err(|error| io(&error))
     }
 }
@@ -143,7 +143,8 @@ fn family_options(family: Family) -> Options {
 fn open_error(directory: &Path, error: &rocksdb::Error) -> StoreError {
     let reason = error.to_string();
     let directory = directory.to_path_buf();
-    if reason.contains("lock") || reason.contains("LOCK") {
+    // By another process, or by this one.
+    if reason.contains("While lock file") || reason.contains("lock hold by current process") {
         StoreError::Locked { directory }
     } else {
         StoreError::Open { directory, reason }
