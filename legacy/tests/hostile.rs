@@ -771,7 +771,6 @@ async fn m10_envelopes_before_the_status_break_them_and_updates_wait() {
     assert!(eager.is_alive().await, "a second Status is ignored");
     let wants = victim.handle.peers().await[0]
         .wants
-        .clone()
         .expect("a Status was said");
     assert_eq!(wants.min_pow, 0.5, "what came before the Status counts");
     victim.still_serves().await;

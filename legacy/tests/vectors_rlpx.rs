@@ -1,5 +1,10 @@
 //! The handshake vectors of the repository against this build.
 #![cfg(feature = "vectors")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what went wrong by them"
+)]
 
 use legacy::vectors::run;
 use serde_json::Value;

@@ -689,6 +689,23 @@ fn nothing_is_kept_of_a_large_packet() {
 }
 
 #[test]
+fn a_frame_that_stalls_costs_no_more_than_has_arrived() {
+    let mut pair = Pair::standard().open();
+    let frame = pair
+        .a
+        .session
+        .stage
+        .link()
+        .unwrap()
+        .egress
+        .seal(&[0x11], &vec![3; 1 << 20])
+        .unwrap();
+    pair.b.handle(pair.now, Input::Bytes(&frame[..100]));
+    assert!(pair.b.open());
+    assert!(pair.b.session.arrived.capacity() <= 200);
+}
+
+#[test]
 fn sending_what_is_not_ours_is_our_own_fault() {
     let mut pair = Pair::standard().running();
     pair.a.handle(
