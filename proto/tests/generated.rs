@@ -11,7 +11,9 @@ fn committed_code_is_current() {
     let fresh = tempfile::tempdir().expect("a temporary directory can be made");
     let mut compiler = protox::Compiler::new([root]).expect("the include path is this crate");
     compiler.include_source_info(true);
-    compiler.open_files(SOURCES).expect("the .proto files compile");
+    compiler
+        .open_files(SOURCES)
+        .expect("the .proto files compile");
     prost_build::Config::new()
         .out_dir(fresh.path())
         .compile_fds(compiler.file_descriptor_set())
@@ -19,7 +21,13 @@ fn committed_code_is_current() {
 
     let mut made: Vec<String> = std::fs::read_dir(fresh.path())
         .expect("the directory is readable")
-        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
         .collect();
     made.sort();
     let mut expected = GENERATED.map(String::from);
@@ -33,6 +41,9 @@ fn committed_code_is_current() {
             std::fs::write(&committed, &text).expect("src/gen is writable");
         }
         let there = std::fs::read_to_string(&committed).unwrap_or_default();
-        assert!(there == text, "src/gen/{name} is stale: run this test with FERRY_REGENERATE=1");
+        assert!(
+            there == text,
+            "src/gen/{name} is stale: run this test with FERRY_REGENERATE=1"
+        );
     }
 }
