@@ -189,6 +189,7 @@ async fn run(
         reports,
         unread: VecDeque::new(),
         unsent: VecDeque::new(),
+        undecided: false,
         ended: None,
     };
     connection.drain();
@@ -207,6 +208,8 @@ struct Connection {
     unread: VecDeque<Report>,
     /// Bytes that the socket has not taken.
     unsent: VecDeque<u8>,
+    /// The owner has not said yet whether the peer may come in. What it said already must be heard before its end is.
+    undecided: bool,
     ended: Option<Ended>,
 }
 
@@ -227,7 +230,7 @@ impl Connection {
                     permit.send((self.id, report));
                     None
                 }
-                read = self.read.read(&mut buffer), if self.unread.is_empty() => match read {
+                read = self.read.read(&mut buffer), if self.unread.is_empty() && !self.undecided => match read {
                     Ok(0) => return Ended::Eof,
                     Ok(len) => {
                         self.session.handle(now(), Input::Bytes(&buffer[..len]));
@@ -269,7 +272,10 @@ impl Connection {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Admit => self.session.handle(now(), Input::Admit),
+            Order::Admit => {
+                self.undecided = false;
+                self.session.handle(now(), Input::Admit);
+            }
             Order::Send {
                 capability,
                 code,
@@ -295,7 +301,10 @@ impl Connection {
         while let Some(output) = self.session.poll_output() {
             match output {
                 Output::Write(bytes) => self.unsent.extend(bytes),
-                Output::Identified(key) => self.unread.push_back(Report::Identified(key)),
+                Output::Identified(key) => {
+                    self.undecided = true;
+                    self.unread.push_back(Report::Identified(key));
+                }
                 Output::Established(established) => {
                     self.unread.push_back(Report::Established(established))
                 }

@@ -1,9 +1,12 @@
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::*;
+use crate::rlpx::disconnect::DisconnectReason;
+use crate::rlpx::session;
 use crate::shh::{Draft, Topic};
 
 /// Long for anything on loopback, short for somebody who waits.
@@ -277,4 +280,58 @@ async fn events_that_nobody_reads_stop_nothing_of_ours() {
     a.stop().await;
     b.handle.shutdown().await;
     timeout(PATIENCE, b.task).await.expect("in time").unwrap();
+}
+
+/// A full geth answers the handshake, says so in place of a Hello and closes, all in one segment.
+#[tokio::test]
+async fn a_full_peer_is_understood_although_it_closes_at_once() {
+    let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = Enode::new(key(1).public(), door.local_addr().unwrap());
+    let a = start(2, |config| config.static_peers.push(place));
+    let (mut stream, _) = timeout(PATIENCE, door.accept())
+        .await
+        .expect("in time")
+        .unwrap();
+    let config = session::Config {
+        key: key(1),
+        client_name: String::new(),
+        capabilities: vec![SHH],
+        packet_len_max: 1 << 20,
+    };
+    let mut full = session::Session::accept(now(), Arc::new(config), [7; 32]);
+    let mut last_words = Vec::new();
+    let mut buffer = [0; 4096];
+    while last_words.is_empty() {
+        let len = timeout(PATIENCE, stream.read(&mut buffer))
+            .await
+            .expect("in time")
+            .unwrap();
+        full.handle(now(), session::Input::Bytes(&buffer[..len]));
+        while let Some(output) = full.poll_output() {
+            match output {
+                session::Output::Write(bytes) => last_words.extend(bytes),
+                session::Output::Identified(_) => {
+                    full.handle(
+                        now(),
+                        session::Input::Disconnect(DisconnectReason::TooManyPeers),
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+    stream.write_all(&last_words).await.unwrap();
+    drop(stream);
+    let search = async {
+        loop {
+            let closed = a.handle.counters().await.closed;
+            if !closed.is_empty() {
+                return closed;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let closed = timeout(PATIENCE, search).await.expect("in time");
+    assert_eq!(closed.get("theirs_too_many_peers"), Some(&1), "{closed:?}");
+    a.stop().await;
 }
