@@ -1,0 +1,24 @@
+//! One Whisper node of ours, in this process, and one or two of go-ethereum.
+//!
+//! | module | content |
+//! |---|---|
+//! | `ours`, `theirs` | the two kinds of nodes, and how they come together |
+//! | `connection` | who dials, what Status says, a full house, pings |
+//! | `messages` | payloads, keys and sizes, each way, equal to the last byte |
+//! | `relay` | lines, crosswise arrivals, lives, pools larger than a packet |
+//! | `demands` | bloom filters and proof of work that peers ask for |
+
+// Outside of functions marked as tests, failing is still all that these can do.
+#![allow(clippy::panic)]
+
+mod connection;
+mod demands;
+mod messages;
+mod ours;
+mod relay;
+mod theirs;
+
+use std::time::Duration;
+
+/// Long for anything on loopback, even on a machine that is busy with a build.
+const PATIENCE: Duration = Duration::from_secs(30);
