@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng as _;
 use secp256k1::PublicKey;
 
 use crate::counters::{Counters, Direction, DropReason};
@@ -30,6 +29,7 @@ use crate::gateway::response::{Pong, Response, ResponseBody, Status as Answer};
 use crate::gateway::seal::ExchangeSecret;
 use crate::gateway::server::{self, Asked};
 use crate::ledger::{Ledger, Step};
+use crate::life;
 use crate::mvds::id::PeerId;
 use crate::mvds::retry::Retry;
 use crate::port::{
@@ -50,13 +50,15 @@ pub struct Config {
     pub gateway_secret: ExchangeSecret,
     /// Reads envelopes.
     pub inspect: Arc<dyn Inspect + Send + Sync>,
-    /// Seeds everything that is drawn at random.
+    /// Seeds everything that is drawn at random, anew in each life of the store.
     pub seed: [u8; 32],
     /// How many bytes of an object one packet carries.
     pub frame_capacity: usize,
     /// When a delivery without an acknowledgement is repeated, in epochs of 100 ms ([`RETRY`] unless there is a
     /// reason).
     pub retry: Retry,
+    /// Whether posts that expired on their way are sealed anew here, if their sender allows it. It costs work.
+    pub reseal: bool,
 }
 
 impl Config {
@@ -175,8 +177,8 @@ impl Engine {
                 capacity: config.frame_capacity,
             });
         }
-        let mut rng = ChaCha20Rng::from_seed(config.seed);
         let mut ledger = Ledger::new(store);
+        let mut rng = life::rng(&mut ledger, &config.seed).map_err(OpenError::Store)?;
         let mut counters = Counters::default();
         let mut turn = Turn {
             now,

@@ -11,6 +11,7 @@
 //! | [`policy`] | what a bridge takes into Whisper |
 //! | [`store`] | durable families of keys, in memory and in RocksDB |
 //! | `ledger` | one batch per input, effects after their batch |
+//! | `life` | a new seed for each life of a store |
 //! | `seen` | what was taken already, for seven days |
 //! | `prefixes` | sets of topic prefixes |
 //! | `tracks` | where MVDS records lie in the store |
@@ -27,6 +28,7 @@ pub mod engine;
 pub mod error;
 pub mod gateway;
 mod ledger;
+mod life;
 pub mod mvds;
 pub mod policy;
 pub mod port;

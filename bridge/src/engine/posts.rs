@@ -191,7 +191,7 @@ impl Posts {
         }
         let latest = now_s.saturating_add(PATIENCE_MAX_S);
         let retry_until = post.retry_until.unwrap_or(facts.expiry).min(latest);
-        if timing == Timing::Expired && (post.reseals == 0 || retry_until < now_s) {
+        if timing == Timing::Expired && (reseals_of(turn, &post) == 0 || retry_until < now_s) {
             let refusal = Refusal {
                 hash: Some(facts.hash),
                 reason: Reason::Stale,
@@ -249,8 +249,9 @@ impl Posts {
         }
         let original = post.original;
         match reason {
-            // It is in the pool already, or will be: Published follows, or the timer asks again.
-            "duplicate" | "known" | "future" | "in_future" => {}
+            // It is in the pool already, or has no place in it now: Published follows, or the timer asks again.
+            "duplicate" | "known" | "future" | "in_future" | "pool_full" | "shutdown"
+            | "closed" => {}
             "expired" | "very_old" => self.late(turn, id, Reason::Stale),
             "low_pow" => self.reject(turn, id, original, Reason::LowPow, DropReason::LowPow),
             "oversize" | "oversized" => {
@@ -333,7 +334,7 @@ impl Posts {
             original: hash,
             content: envelope.facts.content_id,
             envelope: Some(envelope),
-            reseals_left: post.reseals.min(policy::RESEALS_MAX),
+            reseals_left: reseals_of(turn, post),
             retry_until,
             receipts: receipt_mask(post.receipts),
             accepted_at: now_s,
@@ -700,6 +701,15 @@ impl Refusal {
             turn,
             &Response::ok(request, time, ResponseBody::Receipt(receipt)),
         );
+    }
+}
+
+/// How often a post may be sealed anew.
+fn reseals_of(turn: &Turn<'_>, post: &PostRequest) -> u32 {
+    if turn.config.reseal {
+        post.reseals.min(policy::RESEALS_MAX)
+    } else {
+        0
     }
 }
 

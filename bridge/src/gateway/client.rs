@@ -21,7 +21,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng as _;
 
 use crate::counters::{Counters, DropReason};
 use crate::error::OpenError;
@@ -29,6 +28,7 @@ use crate::gateway::request::{Auth, Body, Mode, Request, RequestId};
 use crate::gateway::response::Response;
 use crate::gateway::seal::{self, Context, ExchangeKey, ExchangeSecret, Opener};
 use crate::ledger::{Ledger, Step};
+use crate::life;
 use crate::mvds::retry::Retry;
 use crate::port::{
     BridgeId, BridgeInfo, Envelope, EnvelopeHash, Inspect, Kind, Now, Object, Prefix, ReplyBlock,
@@ -48,7 +48,7 @@ pub struct Config {
     pub bridges: Vec<BridgeInfo>,
     /// Reads envelopes.
     pub inspect: Arc<dyn Inspect + Send + Sync>,
-    /// Seeds everything that is drawn at random.
+    /// Seeds everything that is drawn at random, anew in each life of the store.
     pub seed: [u8; 32],
     /// How many bytes of an object one packet carries.
     pub frame_capacity: usize,
@@ -202,8 +202,8 @@ impl Client {
         if low == 0 || low > high {
             return Err(OpenError::BlockMarks { low, high });
         }
-        let mut rng = ChaCha20Rng::from_seed(config.seed);
         let mut ledger = Ledger::new(store);
+        let mut rng = life::rng(&mut ledger, &config.seed).map_err(OpenError::Store)?;
         let mut counters = Counters::default();
         let mut turn = Turn {
             now,
