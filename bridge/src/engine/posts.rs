@@ -249,21 +249,26 @@ impl Posts {
         }
         let original = post.original;
         match reason {
-            // It is in the pool already, or has no place in it now: Published follows, or the timer asks again.
-            "duplicate" | "known" | "future" | "in_future" | "pool_full" | "shutdown"
-            | "closed" => {}
             "expired" | "very_old" => self.late(turn, id, Reason::Stale),
             "low_pow" => self.reject(turn, id, original, Reason::LowPow, DropReason::LowPow),
             "oversize" | "oversized" => {
                 self.reject(turn, id, original, Reason::Size, DropReason::TooLarge);
             }
-            _ => self.reject(
-                turn,
-                id,
-                original,
-                Reason::Malformed,
-                DropReason::WhisperRefused,
-            ),
+            "zero_ttl" | "ttl_above_expiry" | "ttl_too_long" => {
+                self.reject(turn, id, original, Reason::Ttl, DropReason::Ttl);
+            }
+            "malformed" | "no_bloom_match" => {
+                self.reject(
+                    turn,
+                    id,
+                    original,
+                    Reason::Malformed,
+                    DropReason::WhisperRefused,
+                );
+            }
+            // In the pool already, no room in it, not its time yet, a node that goes down: the timer asks again, and its
+            // expiry ends it.
+            _ => {}
         }
     }
 
