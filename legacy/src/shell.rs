@@ -6,7 +6,7 @@
 //!        Handle ┘ └▶ Event
 //! ```
 //!
-//! One task owns [`Peers`](crate::peers::Peers) and [`shh::Node`](crate::shh::Node); each connection's task owns its
+//! One task owns [`Peers`](crate::peers::Peers) and [`shh::Node`]; each connection's task owns its
 //! [`Session`](crate::rlpx::session::Session). All channels are bounded. Nobody who reads events too slowly is cut off: the
 //! owner stops taking messages from connections, they stop reading, and the peers wait.
 
