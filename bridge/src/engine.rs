@@ -10,6 +10,7 @@
 //! Each input changes the store in one batch, and what it causes outside waits for that batch (`ledger`). A
 //! registration is sent to only while it has reply blocks; without them nothing of it changes.
 
+mod heard;
 mod posts;
 pub(crate) mod record;
 mod registrations;
@@ -217,7 +218,10 @@ impl Engine {
         };
         let (registrations, posts) = (&mut self.registrations, &mut self.posts);
         match input {
-            Input::Envelope(envelope) => registrations.deliver(&mut turn, &envelope)?,
+            Input::Envelope(envelope) => {
+                posts.heard(&mut turn, &envelope);
+                registrations.deliver(&mut turn, &envelope)?;
+            }
             Input::Object(object) => take_object(&mut turn, registrations, posts, &object)?,
             Input::Sealed { job, result } => posts.sealed(&mut turn, job, result),
             Input::Published { hash, peers } => {

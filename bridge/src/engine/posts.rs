@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use prost::Message as _;
 
 use super::at;
+use super::heard::Heard;
 use super::record::PostRecord;
 use super::reseal;
 use super::turn::{Effect, Turn};
@@ -52,6 +53,7 @@ pub(crate) struct Posts {
     by_content: BTreeMap<ContentId, PostId>,
     by_job: BTreeMap<u64, PostId>,
     timers: BTreeSet<(Instant, PostId)>,
+    heard: Heard,
     next_job: u64,
     open_bytes: usize,
 }
@@ -210,6 +212,10 @@ impl Posts {
             facts,
         };
         self.accept(turn, request, &post, envelope, retry_until, path);
+        if self.heard.contains(&facts.hash) {
+            self.posted(turn, post.id, 1);
+            return;
+        }
         match timing {
             Timing::Valid => self.publish(turn, post.id),
             Timing::Expired => self.seal(turn, post.id),
@@ -224,16 +230,30 @@ impl Posts {
         peers: u32,
     ) -> Option<Envelope> {
         let id = *self.by_hash.get(&hash)?;
-        let post = self.posts.get_mut(&id)?;
+        let post = self.posts.get(&id)?;
         if post.state != State::Publishing || peers == 0 {
             return None; // its timer publishes it again
         }
         let envelope = post.envelope.clone();
-        post.answer.peers = peers;
-        turn.counters.transfer(Direction::ToWhisper);
-        turn.trace(post.original, Life::Posted);
-        self.finish(turn, id, Stage::Posted, Reason::None);
+        self.posted(turn, id, peers);
         envelope
+    }
+
+    /// Whisper brought an envelope. A post with the same bytes is there already: this bridge published it before a restart, or
+    /// another one did. Nobody would take it from us then, so nobody would say that it went out.
+    pub(crate) fn heard(&mut self, turn: &mut Turn<'_>, envelope: &Envelope) {
+        let facts = &envelope.facts;
+        self.heard.note(facts.hash, facts.expiry, turn.now.unix());
+        let Some(id) = self.by_hash.get(&facts.hash).copied() else {
+            return;
+        };
+        if self
+            .posts
+            .get(&id)
+            .is_some_and(|post| post.state == State::Publishing)
+        {
+            self.posted(turn, id, 1);
+        }
     }
 
     /// Whisper's pool did not take a published envelope.
@@ -416,6 +436,16 @@ impl Posts {
         }
         turn.ledger.effect(Effect::Publish(envelope));
         self.wake(id, turn.now.mono + PUBLISH_RETRY);
+    }
+
+    fn posted(&mut self, turn: &mut Turn<'_>, id: PostId, peers: u32) {
+        let Some(post) = self.posts.get_mut(&id) else {
+            return;
+        };
+        post.answer.peers = peers;
+        turn.counters.transfer(Direction::ToWhisper);
+        turn.trace(post.original, Life::Posted);
+        self.finish(turn, id, Stage::Posted, Reason::None);
     }
 
     /// It expired on its way: sealed anew if that is allowed, otherwise given up.

@@ -332,3 +332,30 @@ fn a_stuck_worker_does_not_lose_the_post() {
             .contains_key(&envelope.facts.content_id)
     );
 }
+
+#[test]
+fn a_post_that_whisper_has_already_is_posted() {
+    let mut world = world();
+    let first = world.make(1, 1);
+    world.whisper_says(&first);
+    world.run_for(100);
+    let mut exchange = ask(&mut world, [1; 16], post([2; 16], &first.rlp, 3, None), 3);
+    world.run_for(100);
+    assert_eq!(
+        exchange.receipts(&world).last().unwrap().stage,
+        Stage::Posted
+    );
+    // The other way round: it comes from Whisper while it waits here.
+    world.whisper_peers = 0;
+    let second = world.make(1, 2);
+    let mut exchange = ask(&mut world, [3; 16], post([4; 16], &second.rlp, 3, None), 3);
+    world.run_for(1000);
+    world.whisper_says(&second);
+    world.run_for(100);
+    assert_eq!(
+        exchange.receipts(&world).last().unwrap().stage,
+        Stage::Posted
+    );
+    world.run_for(60_000);
+    assert_eq!(world.jobs, 0, "never sealed anew");
+}

@@ -536,6 +536,9 @@ impl World {
             };
             return self.at(5, Event::ToBridge(refused));
         }
+        if self.whisper.contains_key(&hash) {
+            return; // the peers have it, so none takes it from us
+        }
         let peers = self.whisper_peers;
         if peers > 0 {
             self.seen_on_whisper
