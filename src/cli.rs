@@ -3,6 +3,7 @@
 //! Standard output carries results, standard error everything else. With `--json` a result is one
 //! JSON object per line.
 
+mod client;
 mod devnet;
 mod id;
 mod init;
