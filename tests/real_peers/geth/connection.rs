@@ -87,7 +87,7 @@ fn pings_keep_an_idle_connection() {
     let mut ours = Ours::start(1, |_| {});
     let mut geth = Geth::start(&[]);
     connect(Dialler::Ours, &mut ours, &mut geth);
-    let lost = ours.wait_for(Duration::from_millis(30_500), |event| match event {
+    let lost = ours.wait_for(Duration::from_millis(31_000), |event| match event {
         Event::PeerDown { .. } => Some(()),
         _ => None,
     });
