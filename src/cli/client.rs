@@ -26,6 +26,9 @@ use crate::keystore;
 /// The peer gets the last messages within this time before the command ends.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
+/// From handing a message to the connection to the goodbye; writing it takes a millisecond.
+const LINGER: Duration = Duration::from_millis(300);
+
 /// A connection to one Whisper node.
 pub(super) struct Client {
     pub(super) handle: Handle,
@@ -81,8 +84,10 @@ impl Client {
         }
     }
 
-    /// Says goodbye and waits until what was written has left.
+    /// Says goodbye, after what was handed to the connection has had time to leave: a message that is
+    /// reported as sent may still stand in line there, and the goodbye does not queue behind it.
     pub(super) async fn close(self) {
+        tokio::time::sleep(LINGER).await;
         self.handle.shutdown().await;
         let _ = tokio::time::timeout(CLOSE_WITHIN, self.task).await;
     }
