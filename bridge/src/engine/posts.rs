@@ -11,6 +11,9 @@
 //! The sealed bytes are durable before they are published, so a repetition after a crash is the same envelope. A post
 //! that is over is remembered for a while and answers repetitions of itself.
 
+mod entry;
+mod intake;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,12 +26,12 @@ use super::record::PostRecord;
 use super::reseal;
 use super::turn::{Effect, Turn};
 use crate::counters::{Direction, DropReason};
-use crate::gateway::request::{Content, Post as PostRequest, PostId, Receipts, RequestId};
-use crate::gateway::response::{Reason, Receipt, Response, ResponseBody, Stage, Status};
-use crate::gateway::server::ReplyPath;
-use crate::policy::{self, Forbidden, Timing};
-use crate::port::{ContentId, Envelope, EnvelopeHash, InspectError, SealError, Stage as Life};
+use crate::gateway::request::{PostId, Receipts};
+use crate::gateway::response::{Reason, Response, ResponseBody, Stage};
+use crate::policy::{self, Timing};
+use crate::port::{ContentId, Envelope, EnvelopeHash, SealError, Stage as Life};
 use crate::store::{Family, StoreError, scan_all};
+use entry::{Post, State};
 
 /// An envelope that no peer took is published again after this long: Whisper peers come and go in seconds.
 const PUBLISH_RETRY: Duration = Duration::from_secs(2);
@@ -36,14 +39,6 @@ const PUBLISH_RETRY: Duration = Duration::from_secs(2);
 const SEAL_RETRY: Duration = Duration::from_secs(30);
 /// A post that is over answers repetitions this much longer than it would have been tried.
 const MEMORY_S: u32 = 600;
-/// The longest time that a post may ask to be tried.
-const PATIENCE_MAX_S: u32 = 3600;
-/// Posts that are remembered, over or not: what a minute of full load brings, at some 300 bytes each.
-const POSTS_MAX: usize = 65_536;
-/// Bytes of sealed envelopes that wait: what the machine can spare.
-const OPEN_BYTES_MAX: usize = 64 << 20;
-/// How long a client waits when too many posts are open.
-const BUSY_RETRY_S: u32 = 5;
 
 /// All posts, by their post id.
 #[derive(Default)]
@@ -56,40 +51,6 @@ pub(crate) struct Posts {
     heard: Heard,
     next_job: u64,
     open_bytes: usize,
-}
-
-struct Post {
-    request: RequestId,
-    /// As it came; its life is told under this hash.
-    original: EnvelopeHash,
-    content: ContentId,
-    /// As it is sealed now; none once the post is over.
-    envelope: Option<Envelope>,
-    reseals_left: u32,
-    retry_until: u32,
-    receipts: u32,
-    accepted_at: u32,
-    state: State,
-    answer: Answer,
-    reply: Option<ReplyPath>,
-    due: Option<Instant>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Publishing,
-    Sealing { job: u64 },
-    Held,
-    Over,
-}
-
-#[derive(Clone, Copy)]
-struct Answer {
-    stage: Stage,
-    reason: Reason,
-    hash: EnvelopeHash,
-    peers: u32,
-    time: u32,
 }
 
 impl Posts {
@@ -130,96 +91,6 @@ impl Posts {
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.timers.first().map(|(due, _)| *due)
-    }
-
-    /// A POST.
-    pub(crate) fn post(
-        &mut self,
-        turn: &mut Turn<'_>,
-        request: RequestId,
-        post: PostRequest,
-        mut path: ReplyPath,
-    ) {
-        let now_s = turn.now.unix();
-        let Content::Sealed(rlp) = &post.content else {
-            let refusal = Refusal {
-                hash: None,
-                reason: Reason::NotOffered,
-                stage: Stage::Rejected,
-            };
-            return refusal.send(turn, request, post.id, &mut path, DropReason::Malformed);
-        };
-        let facts = match turn.config.inspect.inspect(rlp) {
-            Ok(facts) => facts,
-            Err(error) => {
-                let (reason, count) = inspect_reason(error);
-                let refusal = Refusal {
-                    hash: None,
-                    reason,
-                    stage: Stage::Rejected,
-                };
-                return refusal.send(turn, request, post.id, &mut path, count);
-            }
-        };
-        if let Some(known) = self.posts.get(&post.id) {
-            if known.original == facts.hash {
-                return self.repeat(turn, request, post.id, path);
-            }
-            let refusal = Refusal {
-                hash: Some(facts.hash),
-                reason: Reason::Conflict,
-                stage: Stage::Rejected,
-            };
-            return refusal.send(turn, request, post.id, &mut path, DropReason::Replayed);
-        }
-        let timing = match policy::check_post(&facts, now_s) {
-            Ok(timing) => timing,
-            Err(forbidden) => {
-                let (reason, count) = forbidden_reason(forbidden);
-                let refusal = Refusal {
-                    hash: Some(facts.hash),
-                    reason,
-                    stage: Stage::Rejected,
-                };
-                return refusal.send(turn, request, post.id, &mut path, count);
-            }
-        };
-        if let Some(answer) = self.earlier(&facts.content_id, now_s) {
-            turn.counters
-                .drop(Direction::ToWhisper, DropReason::Duplicate);
-            let receipt = answer.receipt(post.id);
-            let response = Response::ok(request, now_s, ResponseBody::Receipt(receipt));
-            return path.respond(turn, &response);
-        }
-        let latest = now_s.saturating_add(PATIENCE_MAX_S);
-        let retry_until = post.retry_until.unwrap_or(facts.expiry).min(latest);
-        if timing == Timing::Expired && (reseals_of(turn, &post) == 0 || retry_until < now_s) {
-            let refusal = Refusal {
-                hash: Some(facts.hash),
-                reason: Reason::Stale,
-                stage: Stage::Expired,
-            };
-            return refusal.send(turn, request, post.id, &mut path, DropReason::Expired);
-        }
-        if self.posts.len() >= POSTS_MAX || self.open_bytes + rlp.len() > OPEN_BYTES_MAX {
-            turn.refuse(facts.hash, Direction::ToWhisper, DropReason::Busy);
-            let mut response = Response::bare(request, Status::Busy, now_s);
-            response.retry_after_s = BUSY_RETRY_S;
-            return path.respond(turn, &response);
-        }
-        let envelope = Envelope {
-            rlp: Arc::from(rlp.as_slice()),
-            facts,
-        };
-        self.accept(turn, request, &post, envelope, retry_until, path);
-        if self.heard.contains(&facts.hash) {
-            self.posted(turn, post.id, 1);
-            return;
-        }
-        match timing {
-            Timing::Valid => self.publish(turn, post.id),
-            Timing::Expired => self.seal(turn, post.id),
-        }
     }
 
     /// What happened to a published envelope; the envelope, when it has just been posted.
@@ -334,73 +205,6 @@ impl Posts {
                 State::Over => self.forget(turn, id),
             }
         }
-    }
-
-    fn accept(
-        &mut self,
-        turn: &mut Turn<'_>,
-        request: RequestId,
-        post: &PostRequest,
-        envelope: Envelope,
-        retry_until: u32,
-        path: ReplyPath,
-    ) {
-        let now_s = turn.now.unix();
-        let hash = envelope.facts.hash;
-        let answer = Answer {
-            stage: Stage::Accepted,
-            reason: Reason::None,
-            hash,
-            peers: 0,
-            time: now_s,
-        };
-        let entry = Post {
-            request,
-            original: hash,
-            content: envelope.facts.content_id,
-            envelope: Some(envelope),
-            reseals_left: reseals_of(turn, post),
-            retry_until,
-            receipts: receipt_mask(post.receipts),
-            accepted_at: now_s,
-            state: State::Publishing,
-            answer,
-            reply: Some(path),
-            due: None,
-        };
-        turn.trace(hash, Life::Accepted);
-        turn.trace_when_durable(hash, Life::Committed);
-        self.index(post.id, &entry);
-        self.posts.insert(post.id, entry);
-        self.receipt(turn, post.id);
-    }
-
-    /// A POST that came before, under a new request: answered over its new way back.
-    fn repeat(&mut self, turn: &mut Turn<'_>, request: RequestId, id: PostId, mut path: ReplyPath) {
-        turn.counters
-            .drop(Direction::ToWhisper, DropReason::Duplicate);
-        let Some(post) = self.posts.get_mut(&id) else {
-            return;
-        };
-        let receipt = post.answer.receipt(id);
-        let response = Response::ok(request, turn.now.unix(), ResponseBody::Receipt(receipt));
-        let last_for_later = post.state != State::Over && path.blocks.len() < 2;
-        if !last_for_later {
-            path.respond(turn, &response);
-        }
-        if post.state != State::Over && !path.blocks.is_empty() {
-            post.request = request;
-            post.reply = Some(path);
-            self.save(turn, id);
-        }
-    }
-
-    /// The answer to another post of the same content a moment ago.
-    fn earlier(&self, content: &ContentId, now_s: u32) -> Option<Answer> {
-        let post = self.posts.get(self.by_content.get(content)?)?;
-        let recent = now_s < post.accepted_at.saturating_add(policy::REPEAT_S);
-        let refused = matches!(post.answer.stage, Stage::Expired | Stage::Rejected);
-        (recent && !refused).then_some(post.answer)
     }
 
     fn publish_or_late(&mut self, turn: &mut Turn<'_>, id: PostId) {
@@ -621,163 +425,4 @@ impl Posts {
                 .put(Family::Posts, *id.bytes(), post.record().encode_to_vec());
         }
     }
-}
-
-impl Post {
-    fn record(&self) -> PostRecord {
-        PostRecord {
-            request: self.request.bytes().to_vec(),
-            rlp: self
-                .envelope
-                .as_ref()
-                .map_or_else(Vec::new, |envelope| envelope.rlp.to_vec()),
-            original: self.original.to_vec(),
-            content: self.content.to_vec(),
-            reseals_left: self.reseals_left,
-            retry_until: self.retry_until,
-            receipts: self.receipts,
-            accepted_at: self.accepted_at,
-            state: match self.state {
-                State::Publishing => 0,
-                State::Sealing { .. } => 1,
-                State::Held => 2,
-                State::Over => 3,
-            },
-            stage: self.answer.stage.into(),
-            reason: self.answer.reason.into(),
-            hash: self.answer.hash.to_vec(),
-            peers: self.answer.peers,
-            time: self.answer.time,
-            reply: self.reply.as_ref().map(ReplyPath::record),
-        }
-    }
-
-    fn restore(record: PostRecord, inspect: impl Fn(&[u8]) -> Option<Envelope>) -> Option<Self> {
-        let state = match record.state {
-            0 => State::Publishing,
-            1 => State::Sealing { job: u64::MAX },
-            2 => State::Held,
-            3 => State::Over,
-            _ => return None,
-        };
-        let envelope = match state {
-            State::Over => None,
-            State::Publishing | State::Sealing { .. } | State::Held => Some(inspect(&record.rlp)?),
-        };
-        Some(Self {
-            request: RequestId::new(record.request.try_into().ok()?),
-            original: record.original.try_into().ok()?,
-            content: record.content.try_into().ok()?,
-            envelope,
-            reseals_left: record.reseals_left,
-            retry_until: record.retry_until,
-            receipts: record.receipts,
-            accepted_at: record.accepted_at,
-            state,
-            answer: Answer {
-                stage: Stage::try_from(record.stage).ok()?,
-                reason: Reason::try_from(record.reason).ok()?,
-                hash: record.hash.try_into().ok()?,
-                peers: record.peers,
-                time: record.time,
-            },
-            reply: match record.reply {
-                Some(path) => Some(ReplyPath::restore(path)?),
-                None => None,
-            },
-            due: None,
-        })
-    }
-}
-
-impl Answer {
-    fn receipt(&self, id: PostId) -> Receipt {
-        Receipt {
-            id,
-            stage: self.stage,
-            envelope_hash: Some(self.hash),
-            reason: self.reason,
-            peers: self.peers,
-            time: self.time,
-        }
-    }
-}
-
-/// A post that is refused at once and not remembered: a repetition is refused alike.
-struct Refusal {
-    hash: Option<EnvelopeHash>,
-    reason: Reason,
-    stage: Stage,
-}
-
-impl Refusal {
-    fn send(
-        self,
-        turn: &mut Turn<'_>,
-        request: RequestId,
-        id: PostId,
-        path: &mut ReplyPath,
-        count: DropReason,
-    ) {
-        match self.hash {
-            Some(hash) => turn.refuse(hash, Direction::ToWhisper, count),
-            None => turn.counters.drop(Direction::ToWhisper, count),
-        }
-        let time = turn.now.unix();
-        let receipt = Receipt {
-            id,
-            stage: self.stage,
-            envelope_hash: self.hash,
-            reason: self.reason,
-            peers: 0,
-            time,
-        };
-        path.respond(
-            turn,
-            &Response::ok(request, time, ResponseBody::Receipt(receipt)),
-        );
-    }
-}
-
-/// How often a post may be sealed anew.
-fn reseals_of(turn: &Turn<'_>, post: &PostRequest) -> u32 {
-    if turn.config.reseal {
-        post.reseals.min(policy::RESEALS_MAX)
-    } else {
-        0
-    }
-}
-
-fn inspect_reason(error: InspectError) -> (Reason, DropReason) {
-    match error {
-        InspectError::Malformed(_) => (Reason::Malformed, DropReason::Malformed),
-        InspectError::ZeroTtl | InspectError::TtlBeyondExpiry { .. } => {
-            (Reason::Ttl, DropReason::Ttl)
-        }
-    }
-}
-
-fn forbidden_reason(forbidden: Forbidden) -> (Reason, DropReason) {
-    match forbidden {
-        Forbidden::Ttl { .. } => (Reason::Ttl, DropReason::Ttl),
-        Forbidden::Size { .. } => (Reason::Size, DropReason::TooLarge),
-        Forbidden::Future { .. } => (Reason::Future, DropReason::Future),
-        Forbidden::LowPow { .. } => (Reason::LowPow, DropReason::LowPow),
-    }
-}
-
-/// The mask of what is wanted, as the wire has it.
-fn receipt_mask(receipts: Receipts) -> u32 {
-    let stages = [
-        Stage::Accepted,
-        Stage::Posted,
-        Stage::PeerAcked,
-        Stage::Expired,
-        Stage::Rejected,
-        Stage::Resealed,
-    ];
-    stages
-        .into_iter()
-        .filter(|stage| receipts.wants(*stage))
-        .fold(0, |mask, stage| mask | 1 << (stage as u32))
 }
