@@ -47,8 +47,6 @@ macro_rules! drop_reasons {
 drop_reasons! {
     /// The content was taken already.
     Duplicate = "duplicate",
-    /// No registration wants it.
-    Unwanted = "unwanted",
     /// The backlog of the registration is full.
     BacklogFull = "backlog_full",
     /// Larger than the registration takes, or than Whisper does.
