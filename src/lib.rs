@@ -27,6 +27,7 @@ pub mod fds;
 pub mod identity;
 pub mod keystore;
 pub mod ledger;
+pub mod link;
 pub mod log;
 pub mod metrics;
 pub mod node;

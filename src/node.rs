@@ -1,19 +1,122 @@
-//! Placeholder.
+//! The composition of a node from its roles.
+//!
+//! ```text
+//! role      whisper shell   mix shell   core               store
+//! whisper   yes             -           -                  -
+//! relay     -               yes         -                  -
+//! bridge    yes             yes         bridge::Engine     RocksDB
+//! edge      yes (loopback)  yes         gateway::Client    RocksDB
+//! ```
+//!
+//! Three bounded channels lead each way between a network and a core: events into it, and two queues out of it. Nothing
+//! calls back upward. To stop, the inputs of the core are closed first; it then writes what is left and hands out what
+//! that releases, the mixnet sends what rests in it, and the networks are closed last.
+
+mod parts;
+mod roles;
+mod snapshot;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bridge::store::{RocksStore, StoreError};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
 use crate::api::View;
 use crate::config::Settings;
 use crate::directory::Directory;
 use crate::failure::StartError;
+use crate::identity::Identity;
 use crate::keystore::Keys;
+use crate::ledger::SharedLedger;
+use crate::metrics::Metrics;
+use crate::role::Role;
+use crate::status::{NodeStatus, Snapshot};
+use parts::{Mix, Whisper};
+use roles::Core;
 
-/// A node whose parts run.
-#[derive(Debug)]
+/// How long a core may write and hand out what is left when the node stops.
+const DRAIN_WITHIN: Duration = Duration::from_secs(4);
+
+/// A node at work.
 pub struct Running {
     view: View,
+    whisper: Option<Whisper>,
+    mix: Option<Mix>,
+    core: Option<Core>,
+    store: Option<Arc<RocksStore>>,
+    snapshots: JoinHandle<()>,
+    // Events that no core reads: of a plain Whisper node, of a relay.
+    idle: JoinSet<()>,
 }
 
-/// Starts every part that the roles need.
-pub async fn start(_: Settings, _: Directory, _: Keys) -> Result<Running, StartError> {
-    Err(StartError::Bug("this build cannot run a node yet".to_owned()))
+/// Starts every part that the roles need. What was started is dropped again when a later part fails.
+pub async fn start(
+    settings: Settings,
+    directory: Directory,
+    keys: Keys,
+) -> Result<Running, StartError> {
+    let identity =
+        Identity::new(&settings, &keys).map_err(|failure| StartError::Bug(failure.to_string()))?;
+    let roles = settings.node.roles.clone();
+    let ledger = SharedLedger::default();
+    let metrics = Arc::new(Metrics::default());
+
+    let topology = parts::topology(&settings)?;
+    let store = match roles.has(Role::Bridge) || roles.has(Role::Edge) {
+        true => Some(parts::store(&directory)?),
+        false => None,
+    };
+    let mut whisper = parts::whisper(&settings, &keys).await?;
+    let mut mix = parts::mix(&settings, &keys, &topology)?;
+
+    let watching = roles::Watching {
+        ledger: ledger.clone(),
+        metrics: metrics.clone(),
+    };
+    let mut idle = JoinSet::new();
+    let core = match (&mut whisper, &mut mix, &store) {
+        (Some(whisper), Some(mix), Some(store)) if roles.has(Role::Bridge) => Some(roles::bridge(
+            &settings, &keys, whisper, mix, store, watching,
+        )?),
+        (Some(whisper), Some(mix), Some(store)) => Some(roles::edge(
+            &settings, &topology, whisper, mix, store, watching,
+        )?),
+        _ => {
+            whisper
+                .iter_mut()
+                .for_each(|whisper| whisper.ignore_events(&mut idle));
+            mix.iter_mut().for_each(|mix| mix.ignore_events(&mut idle));
+            None
+        }
+    };
+
+    let sources = snapshot::Sources::new(
+        &settings,
+        identity,
+        whisper.as_ref(),
+        mix.as_ref(),
+        core.as_ref(),
+        store.clone(),
+    );
+    let first = sources.take().await;
+    let (publish, snapshots) = watch::channel(first);
+    let view = View {
+        snapshots,
+        ledger,
+        metrics,
+    };
+    let snapshots = tokio::spawn(sources.publish(publish));
+    Ok(Running {
+        view,
+        whisper,
+        mix,
+        core,
+        store,
+        snapshots,
+        idle,
+    })
 }
 
 impl Running {
@@ -21,10 +124,71 @@ impl Running {
     pub fn view(&self) -> View {
         self.view.clone()
     }
-    /// Ends.
-    pub async fn ended(&mut self) -> StartError {
-        std::future::pending().await
+
+    /// The newest status.
+    pub fn status(&self) -> NodeStatus {
+        let snapshots: &watch::Receiver<Snapshot> = &self.view.snapshots;
+        snapshots.borrow().status.clone()
     }
-    /// Stops.
-    pub async fn stop(self) {}
+
+    /// The lives of envelopes.
+    pub fn ledger(&self) -> SharedLedger {
+        self.view.ledger.clone()
+    }
+
+    /// Returns when a part has ended by itself, which none does while all is well.
+    pub async fn ended(&mut self) -> StartError {
+        let whisper = async {
+            match &mut self.whisper {
+                Some(whisper) => whisper.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        let mix = async {
+            match &mut self.mix {
+                Some(mix) => mix.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        let core = async {
+            match &mut self.core {
+                Some(core) => core.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            error = whisper => error,
+            error = mix => error,
+            error = core => error,
+        }
+    }
+
+    /// Stops in order: the core, the mixnet, Whisper, the disk.
+    pub async fn stop(mut self) {
+        if let Some(core) = self.core.take()
+            && tokio::time::timeout(DRAIN_WITHIN, core.stop())
+                .await
+                .is_err()
+        {
+            tracing::warn!(
+                "the core did not drain in time; it resumes from its store at the next start"
+            );
+        }
+        if let Some(mix) = self.mix.take() {
+            mix.handle.shutdown().await;
+        }
+        if let Some(whisper) = self.whisper.take() {
+            whisper.stop().await;
+        }
+        self.snapshots.abort();
+        self.idle.abort_all();
+        if let Some(Err(error)) = self.store.take().map(|store| store.flush()) {
+            tracing::warn!(%error, "the database was not flushed; its log is complete");
+        }
+    }
+}
+
+/// A store that failed while the node ran, in the words of a start.
+fn store_failed(error: &StoreError) -> StartError {
+    StartError::Resources(format!("the database failed: {error}"))
 }

@@ -20,7 +20,10 @@ impl Devnet {
     /// Starts a devnet in its own directory, whose nodes' logs stay there.
     pub fn start(dir: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ferry"));
-        command.args(["devnet", "--json", "--dir"]).arg(dir).args(arguments);
+        command
+            .args(["devnet", "--json", "--dir"])
+            .arg(dir)
+            .args(arguments);
         let (driver, ready) = Driver::start("devnet", command);
         Self { driver, ready }
     }
@@ -28,7 +31,15 @@ impl Devnet {
     /// What a node says of itself in the line `ready`: `("bridges", 0, "enode")`.
     pub fn of(&self, kind: &str, index: usize, field: &str) -> String {
         let value = &self.ready[kind][index][field];
-        value.as_str().unwrap_or_else(|| panic!("the devnet names no {kind}[{index}].{field}: {}", self.ready)).to_owned()
+        value
+            .as_str()
+            .unwrap_or_else(|| {
+                panic!(
+                    "the devnet names no {kind}[{index}].{field}: {}",
+                    self.ready
+                )
+            })
+            .to_owned()
     }
 
     /// Kills a node as SIGKILL does, and waits until it is gone.
@@ -45,12 +56,15 @@ impl Devnet {
 
     fn event_about(&mut self, name: &str, what: &str) {
         let within = Duration::from_secs(60);
-        self.driver.wait(what, within, |event| event["event"] == what && event["name"] == name);
+        self.driver.wait(what, within, |event| {
+            event["event"] == what && event["name"] == name
+        });
     }
 
     /// What a node answers under `path`.
     pub fn get(&self, kind: &str, index: usize, path: &str) -> Value {
-        get(&self.of(kind, index, "api"), path).unwrap_or_else(|error| panic!("{kind}[{index}]{path}: {error}"))
+        get(&self.of(kind, index, "api"), path)
+            .unwrap_or_else(|error| panic!("{kind}[{index}]{path}: {error}"))
     }
 
     /// Waits until the edge has a registration that stands for what its client asks now.
@@ -73,12 +87,23 @@ pub fn wait_until(what: &str, within: Duration, mut holds: impl FnMut() -> bool)
 
 /// One HTTP request to a node's API.
 pub fn get(api: &str, path: &str) -> Result<Value, String> {
-    let host = api.strip_prefix("http://").unwrap_or(api).trim_end_matches('/');
+    let host = api
+        .strip_prefix("http://")
+        .unwrap_or(api)
+        .trim_end_matches('/');
     let mut stream = TcpStream::connect(host).map_err(|error| error.to_string())?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).map_err(|error| error.to_string())?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").map_err(|error| error.to_string())?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .map_err(|error| error.to_string())?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    )
+    .map_err(|error| error.to_string())?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).map_err(|error| error.to_string())?;
+    stream
+        .read_to_string(&mut answer)
+        .map_err(|error| error.to_string())?;
     let (_, body) = answer.split_once("\r\n\r\n").ok_or("no HTTP answer")?;
     serde_json::from_str(body).map_err(|error| format!("{error}: {body}"))
 }

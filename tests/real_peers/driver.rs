@@ -50,13 +50,23 @@ impl Driver {
         thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
                 match serde_json::from_str(&line) {
-                    Ok(value) if sender.send(value).is_err() => return,
-                    Ok(_) => {}
+                    Ok(value) => {
+                        if sender.send(value).is_err() {
+                            return;
+                        }
+                    }
                     Err(error) => eprintln!("{said_by}: no JSON ({error}): {line}"),
                 }
             }
         });
-        let mut driver = Self { name: name.to_owned(), child, input, lines, events: VecDeque::new(), next_id: 1 };
+        let mut driver = Self {
+            name: name.to_owned(),
+            child,
+            input,
+            lines,
+            events: VecDeque::new(),
+            next_id: 1,
+        };
         let ready = driver.wait("ready", ANSWER_WITHIN, |event| event["event"] == "ready");
         (driver, ready)
     }
@@ -80,7 +90,9 @@ impl Driver {
         self.say(&request);
         let end = Instant::now() + ANSWER_WITHIN;
         loop {
-            let line = self.next_line(end).unwrap_or_else(|| panic!("{}: no answer to {op}", self.name));
+            let line = self
+                .next_line(end)
+                .unwrap_or_else(|| panic!("{}: no answer to {op}", self.name));
             if line["id"] != id {
                 self.events.push_back(line);
                 continue;
@@ -95,14 +107,19 @@ impl Driver {
     /// Writes one line that needs no answer.
     pub fn say(&mut self, line: &Value) {
         let input = self.input.as_mut().expect("the child's input is open");
-        writeln!(input, "{line}").and_then(|()| input.flush()).unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        writeln!(input, "{line}")
+            .and_then(|()| input.flush())
+            .unwrap_or_else(|error| panic!("{}: {error}", self.name));
     }
 
     /// Takes the first event that fits, waiting for it; `what` is for the message when it does not come.
     pub fn wait(&mut self, what: &str, within: Duration, fits: impl Fn(&Value) -> bool) -> Value {
         match self.wait_for(within, &fits) {
             Some(event) => event,
-            None => panic!("{}: no {what} within {within:?}; events kept: {:?}", self.name, self.events),
+            None => panic!(
+                "{}: no {what} within {within:?}; events kept: {:?}",
+                self.name, self.events
+            ),
         }
     }
 
@@ -126,8 +143,8 @@ impl Driver {
         while let Ok(line) = self.lines.try_recv() {
             self.events.push_back(line);
         }
-        let (taken, kept) = self.events.drain(..).partition(|event| fits(event));
-        self.events = kept;
+        let (taken, kept): (Vec<_>, Vec<_>) = self.events.drain(..).partition(|event| fits(event));
+        self.events = kept.into();
         taken
     }
 
@@ -137,11 +154,18 @@ impl Driver {
     }
 
     fn next_line(&mut self, end: Instant) -> Option<Value> {
-        match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+        match self
+            .lines
+            .recv_timeout(end.saturating_duration_since(Instant::now()))
+        {
             Ok(line) => Some(line),
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => {
-                panic!("{} ended: {:?}; its log is beside the test binary", self.name, self.child.wait())
+                panic!(
+                    "{} ended: {:?}; its log is beside the test binary",
+                    self.name,
+                    self.child.wait()
+                )
             }
         }
     }
@@ -167,16 +191,30 @@ impl Drop for Driver {
 /// Where a Go driver is; missing, the test fails and says how to build it.
 fn binary(module: &str) -> PathBuf {
     let Some(folder) = std::env::var_os("FERRY_INTEROP_DIR") else {
-        panic!("FERRY_INTEROP_DIR is not set: run the tests by `make test`, which builds the Go drivers");
+        panic!(
+            "FERRY_INTEROP_DIR is not set: run the tests by `make test`, which builds the Go drivers"
+        );
     };
     let path = Path::new(&folder).join(format!("ferry-interop-{module}"));
-    assert!(path.exists(), "{} is missing: run `make interop` (needs Go)", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: run `make interop` (needs Go)",
+        path.display()
+    );
     path
 }
 
 /// What a child writes to standard error goes into a file beside the test binaries, for when a test fails.
 fn stderr_of(name: &str) -> Stdio {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let file = folder.join(format!("{}-{}.log", name.replace(' ', "-"), std::process::id()));
-    std::fs::OpenOptions::new().create(true).append(true).open(file).map_or_else(|_| Stdio::null(), Stdio::from)
+    let file = folder.join(format!(
+        "{}-{}.log",
+        name.replace(' ', "-"),
+        std::process::id()
+    ));
+    std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(file)
+        .map_or_else(|_| Stdio::null(), Stdio::from)
 }

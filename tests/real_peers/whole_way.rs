@@ -38,21 +38,42 @@ struct Person {
 
 impl Person {
     fn start(dir: &std::path::Path, relay: &str) -> Self {
-        let dir = dir.to_str().expect("a temporary directory has a plain name");
+        let dir = dir
+            .to_str()
+            .expect("a temporary directory has a plain name");
         let (mut client, ready) = Driver::go("status", "statuspeer", &["--dir", dir]);
         client.call("add_peer", json!({"enode": relay}));
-        wait_until("connection of a Status client", Duration::from_secs(30), || {
-            client.call("peers", json!({}))["peers"].as_array().is_some_and(|peers| !peers.is_empty())
-        });
-        Self { client, key: text(&ready, "public_key") }
+        wait_until(
+            "connection of a Status client",
+            Duration::from_secs(30),
+            || {
+                client.call("peers", json!({}))["peers"]
+                    .as_array()
+                    .is_some_and(|peers| !peers.is_empty())
+            },
+        );
+        Self {
+            client,
+            key: text(&ready, "public_key"),
+        }
     }
 
     fn say_in_public(&mut self, words: &str) -> String {
-        text(&self.client.call("send_public", json!({"name": CHAT, "text": words})), "message")
+        text(
+            &self
+                .client
+                .call("send_public", json!({"name": CHAT, "text": words})),
+            "message",
+        )
     }
 
     fn say_to(&mut self, other: &str, words: &str) -> String {
-        text(&self.client.call("send_private", json!({"to": other, "text": words})), "message")
+        text(
+            &self
+                .client
+                .call("send_private", json!({"to": other, "text": words})),
+            "message",
+        )
     }
 
     /// Waits for a message with these words from somebody.
@@ -66,7 +87,9 @@ impl Person {
     /// No message is shown that was not waited for: none came twice.
     fn heard_nothing_else(&mut self) {
         let own = self.key.clone();
-        let more = self.client.take(|event| event["event"] == "message" && event["from"] != own.as_str());
+        let more = self
+            .client
+            .take(|event| event["event"] == "message" && event["from"] != own.as_str());
         assert!(more.is_empty(), "shown twice or unasked: {more:?}");
     }
 
@@ -75,14 +98,20 @@ impl Person {
         let own = self.key.clone();
         let answer = self.client.call("chat_messages", json!({"chat": chat}));
         let messages = answer["messages"].as_array().cloned().unwrap_or_default();
-        messages.iter().filter(|message| message["from"] != own.as_str()).map(|message| text(message, "text")).collect()
+        messages
+            .iter()
+            .filter(|message| message["from"] != own.as_str())
+            .map(|message| text(message, "text"))
+            .collect()
     }
 
     fn settles(&mut self, who: &str) {
         let client = &mut self.client;
-        wait_until(&format!("end of {who}'s MVDS records"), ARRIVES_WITHIN, || {
-            client.call("mvds_pending", json!({}))["pending"] == 0
-        });
+        wait_until(
+            &format!("end of {who}'s MVDS records"),
+            ARRIVES_WITHIN,
+            || client.call("mvds_pending", json!({}))["pending"] == 0,
+        );
     }
 }
 
@@ -96,7 +125,13 @@ impl World {
         let devnet = Devnet::start(&dir.path().join("devnet"), &arguments);
         let near = Person::start(&dir.path().join("near"), &devnet.of("edges", 0, "enode"));
         let far = Person::start(&dir.path().join("far"), &relay);
-        let mut world = Self { near, far, devnet, _geth: geth, _dir: dir };
+        let mut world = Self {
+            near,
+            far,
+            devnet,
+            _geth: geth,
+            _dir: dir,
+        };
         world.near.client.call("join_public", json!({"name": CHAT}));
         world.far.client.call("join_public", json!({"name": CHAT}));
         world.follow();
@@ -110,7 +145,10 @@ impl World {
 
     /// One message each way in the public chat.
     fn public_turn(&mut self, turn: usize) {
-        let (there, back) = (format!("public {turn} from near"), format!("public {turn} from far"));
+        let (there, back) = (
+            format!("public {turn} from near"),
+            format!("public {turn} from far"),
+        );
         self.near.say_in_public(&there);
         self.far.hears(&self.near.key.clone(), &there);
         self.far.say_in_public(&back);
@@ -119,7 +157,10 @@ impl World {
 
     /// One 1:1 message each way.
     fn private_turn(&mut self, turn: usize) {
-        let (there, back) = (format!("private {turn} from near"), format!("private {turn} from far"));
+        let (there, back) = (
+            format!("private {turn} from near"),
+            format!("private {turn} from far"),
+        );
         self.near.say_to(&self.far.key.clone(), &there);
         self.far.hears(&self.near.key.clone(), &there);
         self.far.say_to(&self.near.key.clone(), &back);
@@ -127,16 +168,38 @@ impl World {
     }
 
     /// Everything said was shown once, and no MVDS record is left on either side.
-    fn settle(&mut self, near_private: usize, far_private: usize, near_public: usize, far_public: usize) {
+    fn settle(
+        &mut self,
+        near_private: usize,
+        far_private: usize,
+        near_public: usize,
+        far_public: usize,
+    ) {
         self.near.settles("near");
         self.far.settles("far");
         self.near.heard_nothing_else();
         self.far.heard_nothing_else();
         let (near, far) = (self.near.key.clone(), self.far.key.clone());
-        assert_eq!(unique(self.near.stored(&far)), near_private, "1:1 messages that near keeps");
-        assert_eq!(unique(self.far.stored(&near)), far_private, "1:1 messages that far keeps");
-        assert_eq!(unique(self.near.stored(CHAT)), near_public, "public messages that near keeps");
-        assert_eq!(unique(self.far.stored(CHAT)), far_public, "public messages that far keeps");
+        assert_eq!(
+            unique(self.near.stored(&far)),
+            near_private,
+            "1:1 messages that near keeps"
+        );
+        assert_eq!(
+            unique(self.far.stored(&near)),
+            far_private,
+            "1:1 messages that far keeps"
+        );
+        assert_eq!(
+            unique(self.near.stored(CHAT)),
+            near_public,
+            "public messages that near keeps"
+        );
+        assert_eq!(
+            unique(self.far.stored(CHAT)),
+            far_public,
+            "public messages that far keeps"
+        );
     }
 }
 
@@ -150,7 +213,10 @@ fn unique(mut texts: Vec<String>) -> usize {
 }
 
 fn text(value: &Value, field: &str) -> String {
-    value[field].as_str().unwrap_or_else(|| panic!("no {field} in {value}")).to_owned()
+    value[field]
+        .as_str()
+        .unwrap_or_else(|| panic!("no {field} in {value}"))
+        .to_owned()
 }
 
 #[test]
@@ -176,10 +242,16 @@ fn a_bridge_that_is_killed_in_the_middle_loses_and_doubles_nothing() {
     world.far.say_to(&near, "far before the kill");
     world.devnet.kill(&bridge);
     world.near.say_to(&far, "near while the bridge is down");
-    world.near.say_in_public("near in public while the bridge is down");
+    world
+        .near
+        .say_in_public("near in public while the bridge is down");
     world.far.say_to(&near, "far while the bridge is down");
     world.devnet.restart(&bridge);
-    for words in ["near before the kill", "near while the bridge is down", "near in public while the bridge is down"] {
+    for words in [
+        "near before the kill",
+        "near while the bridge is down",
+        "near in public while the bridge is down",
+    ] {
         world.far.hears(&near, words);
     }
     for words in ["far before the kill", "far while the bridge is down"] {

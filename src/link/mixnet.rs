@@ -1,0 +1,131 @@
+//! Objects and reply blocks of the mixnet, in the words of the bridge.
+
+use ::mixnet::PeerKey;
+use ::mixnet::fragment::Object as Packed;
+use ::mixnet::shell::{Arrival, Event, Handle};
+use ::mixnet::sphinx::Surb;
+use bridge::engine;
+use bridge::gateway::client;
+use bridge::port::{BridgeId, Kind, Object, ReplyBlock, Tag};
+use tokio::sync::mpsc;
+
+/// What the mixnet brings to a bridge: requests, acks, reply blocks.
+pub async fn to_bridge(mut events: mpsc::Receiver<Event>, engine: mpsc::Sender<engine::Input>) {
+    while let Some(event) = events.recv().await {
+        let input = match event {
+            Event::Object {
+                object,
+                arrival: Arrival::Forward,
+            } => unpack(object).map(engine::Input::Object),
+            // A bridge asks nothing, so nobody answers it; its own blocks do not exist.
+            Event::Object {
+                arrival: Arrival::Reply,
+                ..
+            }
+            | Event::Relays { .. }
+            | Event::SurbsStale => None,
+        };
+        if let Some(input) = input
+            && engine.send(input).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// What the mixnet brings to an edge: responses and deliveries, always by reply blocks.
+pub async fn to_edge(mut events: mpsc::Receiver<Event>, client: mpsc::Sender<client::Input>) {
+    while let Some(event) = events.recv().await {
+        let input = match event {
+            Event::Object {
+                object,
+                arrival: Arrival::Reply,
+            } => unpack(object).map(client::Input::Object),
+            Event::SurbsStale => Some(client::Input::BlocksStale),
+            Event::Object {
+                arrival: Arrival::Forward,
+                ..
+            }
+            | Event::Relays { .. } => None,
+        };
+        if let Some(input) = input
+            && client.send(input).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// Sends an object to a bridge through three relays; waits while the send queue is full.
+pub async fn send(mix: &Handle, to: BridgeId, object: Object) {
+    let Ok(to) = PeerKey::from_bytes(to.0) else {
+        tracing::error!("the key of a bridge is no key");
+        return;
+    };
+    if let Err(error) = mix.send(to, pack(object)).await {
+        tracing::debug!(%error, "an object was not sent");
+    }
+}
+
+/// Answers by reply blocks, one for each frame; waits while the send queue is full.
+pub async fn reply(mix: &Handle, blocks: Vec<ReplyBlock>, object: Object) {
+    let blocks: Result<Vec<Surb>, _> = blocks
+        .iter()
+        .map(|block| Surb::from_bytes(block.bytes()))
+        .collect();
+    let sent = match blocks {
+        Ok(blocks) => mix
+            .reply(blocks, pack(object))
+            .await
+            .map_err(|error| error.to_string()),
+        // Whoever made a block that is none gets no reply; the engine repeats what matters with the next ones.
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(error) = sent {
+        tracing::debug!(%error, "a reply was not sent");
+    }
+}
+
+/// Makes reply blocks that end at this node; none while too few relays are usable.
+pub async fn blocks(mix: &Handle, count: usize) -> Vec<ReplyBlock> {
+    let made = mix.surbs(count).await.unwrap_or_default();
+    made.iter()
+        .filter_map(|surb| ReplyBlock::new(surb.to_bytes().to_vec()))
+        .collect()
+}
+
+/// An object as the bridge knows it; nothing if its kind is unknown here.
+fn unpack(packed: Packed) -> Option<Object> {
+    let kind = Kind::from_byte(packed.kind)?;
+    Some(Object {
+        kind,
+        tag: Tag::new(packed.tag),
+        bytes: packed.bytes,
+    })
+}
+
+fn pack(object: Object) -> Packed {
+    Packed {
+        kind: object.kind.byte(),
+        tag: *object.tag.bytes(),
+        bytes: object.bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_survives_the_crossing_and_an_unknown_kind_does_not() {
+        let object = Object {
+            kind: Kind::TopUp,
+            tag: Tag::new([7; 16]),
+            bytes: vec![1, 2, 3],
+        };
+        assert_eq!(unpack(pack(object.clone())), Some(object.clone()));
+        let mut packed = pack(object);
+        packed.kind = 9;
+        assert_eq!(unpack(packed), None);
+    }
+}

@@ -1,0 +1,323 @@
+//! The parts of a node: its two networks, its disk, its relay list.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ::legacy::enode::Enode;
+use ::legacy::identity::SecretKey;
+use ::legacy::shell as whisper_shell;
+use ::legacy::shh::interest::{Dictionary, Hint};
+use ::mixnet::descriptor::Descriptor;
+use ::mixnet::preset::Preset;
+use ::mixnet::{SecretKey as MixKey, shell as mix_shell};
+use bridge::error::OpenError;
+use bridge::store::{RocksStore, StoreError};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
+use zeroize::Zeroizing;
+
+use super::store_failed;
+use crate::config::Settings;
+use crate::directory::Directory;
+use crate::failure::StartError;
+use crate::identity;
+use crate::keystore::{self, Keys, Secret};
+use crate::role::Role;
+
+/// The Whisper side at work.
+pub(super) struct Whisper {
+    pub handle: whisper_shell::Handle,
+    events: Option<mpsc::Receiver<whisper_shell::Event>>,
+    task: JoinHandle<()>,
+}
+
+/// The mixnet side at work.
+pub(super) struct Mix {
+    pub handle: mix_shell::Handle,
+    pub preset: Preset,
+    events: Option<mpsc::Receiver<mix_shell::Event>>,
+    task: JoinHandle<()>,
+}
+
+impl Whisper {
+    /// The events, which one task reads.
+    pub(super) fn take_events(
+        &mut self,
+    ) -> Result<mpsc::Receiver<whisper_shell::Event>, StartError> {
+        self.events
+            .take()
+            .ok_or_else(|| StartError::Bug("the events of Whisper are read already".to_owned()))
+    }
+
+    /// Reads the events and does nothing with them: a plain node only relays.
+    pub(super) fn ignore_events(&mut self, tasks: &mut JoinSet<()>) {
+        if let Some(mut events) = self.events.take() {
+            tasks.spawn(async move { while events.recv().await.is_some() {} });
+        }
+    }
+
+    /// Returns when it has ended by itself.
+    pub(super) async fn ended(&mut self) -> StartError {
+        ended("Whisper", &mut self.task).await
+    }
+
+    /// Tells every peer and waits until the connections are closed.
+    pub(super) async fn stop(self) {
+        self.handle.shutdown().await;
+        if let Err(error) = self.task.await {
+            tracing::warn!(%error, "the Whisper side ended badly");
+        }
+    }
+}
+
+impl Mix {
+    /// The events, which one task reads.
+    pub(super) fn take_events(&mut self) -> Result<mpsc::Receiver<mix_shell::Event>, StartError> {
+        self.events
+            .take()
+            .ok_or_else(|| StartError::Bug("the events of the mixnet are read already".to_owned()))
+    }
+
+    /// Reads the events and does nothing with them: a relay only forwards.
+    pub(super) fn ignore_events(&mut self, tasks: &mut JoinSet<()>) {
+        if let Some(mut events) = self.events.take() {
+            tasks.spawn(async move { while events.recv().await.is_some() {} });
+        }
+    }
+
+    /// Returns when it has ended by itself.
+    pub(super) async fn ended(&mut self) -> StartError {
+        ended("the mixnet", &mut self.task).await
+    }
+}
+
+async fn ended(what: &str, task: &mut JoinHandle<()>) -> StartError {
+    match task.await {
+        Ok(()) => StartError::Bug(format!("the side of {what} ended by itself")),
+        Err(error) => StartError::Bug(format!("the side of {what} ended: {error}")),
+    }
+}
+
+/// Starts Whisper, if a role speaks it.
+pub(super) async fn whisper(
+    settings: &Settings,
+    keys: &Keys,
+) -> Result<Option<Whisper>, StartError> {
+    if !settings.node.roles.speaks_whisper() {
+        return Ok(None);
+    }
+    let key = keys.devp2p.as_ref().ok_or_else(|| missing("devp2p"))?;
+    let key = SecretKey::from_bytes(key.expose()).map_err(|error| StartError::Keys {
+        name: "devp2p",
+        why: error.to_string(),
+    })?;
+    let statics = settings
+        .whisper
+        .static_peers
+        .iter()
+        .map(|text| enode(text))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut config = whisper_shell::Config::new(key);
+    config.listen = settings.whisper.listen;
+    config.advertise = settings.whisper.advertise;
+    config.static_peers = statics;
+    config.limits.inbound_max = settings.whisper.max_peers.into();
+    // An edge judges nothing for its client: what the bridge brings was judged there, and the client has its own bound.
+    config.shh.min_pow = if settings.node.roles.has(Role::Edge) {
+        0.0
+    } else {
+        settings.whisper.min_pow
+    };
+    let (handle, events, task) = whisper_shell::spawn(config).map_err(whisper_failed)?;
+    Ok(Some(Whisper {
+        handle,
+        events: Some(events),
+        task,
+    }))
+}
+
+fn enode(text: &str) -> Result<Enode, StartError> {
+    text.parse().map_err(|error| StartError::Config {
+        key: "whisper.static_peers",
+        why: format!("{text:?} is no enode: {error}"),
+        what_to_do: "write enode://<128 hex digits>@<address>:<port>".to_owned(),
+    })
+}
+
+fn whisper_failed(error: whisper_shell::Error) -> StartError {
+    match error {
+        whisper_shell::Error::Listen { address, source } => StartError::Listen {
+            purpose: "whisper",
+            address,
+            source,
+        },
+        whisper_shell::Error::StaticPeer(error) => StartError::Config {
+            key: "whisper.static_peers",
+            why: error.to_string(),
+            what_to_do: "correct or remove the entry".to_owned(),
+        },
+        error => StartError::Resources(error.to_string()),
+    }
+}
+
+/// Starts the mixnet side, if a role takes part in it.
+pub(super) fn mix(
+    settings: &Settings,
+    keys: &Keys,
+    topology: &[Descriptor],
+) -> Result<Option<Mix>, StartError> {
+    let roles = &settings.node.roles;
+    let (Some(listen), true) = (settings.mix.listen, roles.speaks_mix()) else {
+        return Ok(None);
+    };
+    let key = keys.mix.as_ref().ok_or_else(|| missing("mix"))?;
+    let identity = keys.libp2p.as_ref().ok_or_else(|| missing("libp2p"))?;
+    let advertise = identity::mix_address(settings).unwrap_or(listen);
+    let preset = Preset::named(&settings.mix.preset).ok_or_else(|| {
+        StartError::Bug(format!(
+            "the preset {} is in the schema only",
+            settings.mix.preset
+        ))
+    })?;
+    let config = mix_shell::Config {
+        key: MixKey::from_bytes(*key.expose()),
+        identity: Zeroizing::new(*identity.expose()),
+        listen,
+        advertise,
+        relay: roles.has(Role::Relay),
+        preset,
+        topology: topology.to_vec(),
+        seed: match settings.node.seed {
+            Some(_) => Some(*seed(settings, SeedFor::Mix)?),
+            None => None,
+        },
+        allow_private: settings.mix.private_network.allowed(*advertise.ip()),
+    };
+    let (handle, events, task) =
+        mix_shell::spawn(config).map_err(|error| mix_failed(settings, error))?;
+    Ok(Some(Mix {
+        handle,
+        preset,
+        events: Some(events),
+        task,
+    }))
+}
+
+fn mix_failed(settings: &Settings, error: mix_shell::SpawnError) -> StartError {
+    match error {
+        mix_shell::SpawnError::Listen { address, source } => StartError::Listen {
+            purpose: "mix",
+            address: SocketAddr::V4(address),
+            source,
+        },
+        mix_shell::SpawnError::Topology(error) => StartError::Topology {
+            path: settings.mix.topology.clone(),
+            why: error.to_string(),
+        },
+        mix_shell::SpawnError::Identity => StartError::Keys {
+            name: "libp2p",
+            why: error.to_string(),
+        },
+        error => StartError::Resources(error.to_string()),
+    }
+}
+
+/// The relay list, with every signature checked; empty for a node that takes no part in the mixnet.
+pub(super) fn topology(settings: &Settings) -> Result<Vec<Descriptor>, StartError> {
+    if !settings.node.roles.speaks_mix() {
+        return Ok(Vec::new());
+    }
+    let path = &settings.mix.topology;
+    let refused = |why: String| StartError::Topology {
+        path: path.clone(),
+        why,
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
+    Descriptor::list_from_json(&text).map_err(|error| refused(error.to_string()))
+}
+
+/// Opens the node's database.
+pub(super) fn store(directory: &Directory) -> Result<Arc<RocksStore>, StartError> {
+    let path = directory.database();
+    RocksStore::open(&path)
+        .map(Arc::new)
+        .map_err(|error| match error {
+            StoreError::Locked { directory } => StartError::DatabaseLocked { path: directory },
+            StoreError::NewerSchema { found, known } => {
+                StartError::DatabaseVersion { path, found, known }
+            }
+            StoreError::Corrupt { .. } => StartError::DatabaseCorrupt {
+                path,
+                why: error.to_string(),
+            },
+            error => StartError::Database {
+                path,
+                why: error.to_string(),
+            },
+        })
+}
+
+/// A core that does not open.
+pub(super) fn open_failed(error: OpenError) -> StartError {
+    match error {
+        OpenError::Store(error) => store_failed(&error),
+        error => StartError::Bug(error.to_string()),
+    }
+}
+
+/// The dictionary that explains the client's bloom filter, with the user's hints.
+pub(super) fn dictionary(settings: &Settings) -> Result<Dictionary, StartError> {
+    let hints = settings
+        .edge
+        .hints
+        .iter()
+        .map(|text| Hint::parse(text))
+        .collect::<Result<Vec<_>, _>>();
+    let hints = hints.map_err(|error| StartError::Config {
+        key: "edge.hints",
+        why: error.to_string(),
+        what_to_do: "write names of chats, and public keys as 0x04 and 128 hex digits".to_owned(),
+    })?;
+    Ok(Dictionary::new(&hints))
+}
+
+/// What a seed is for: parts of one node must not draw the same numbers.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum SeedFor {
+    Mix,
+    Core,
+}
+
+/// Random bytes of the system; with `--seed` (devnets under test) the same ones at every start.
+pub(super) fn seed(
+    settings: &Settings,
+    purpose: SeedFor,
+) -> Result<Zeroizing<[u8; 32]>, StartError> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    match settings.node.seed {
+        Some(seed) => {
+            let digest = Sha256::new()
+                .chain_update(seed.to_be_bytes())
+                .chain_update([purpose as u8])
+                .finalize();
+            bytes.copy_from_slice(&digest);
+        }
+        None => keystore::system_random(&mut bytes)
+            .map_err(|failure| StartError::Resources(failure.to_string()))?,
+    }
+    Ok(bytes)
+}
+
+/// A key that a role needs.
+pub(super) fn missing(name: &'static str) -> StartError {
+    StartError::Keys {
+        name,
+        why: "it is not there".to_owned(),
+    }
+}
+
+/// A key of the gateway, for the engine.
+pub(super) fn gateway(keys: &Keys) -> Result<&Secret, StartError> {
+    keys.gateway.as_ref().ok_or_else(|| missing("gateway"))
+}

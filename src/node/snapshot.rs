@@ -1,0 +1,330 @@
+//! Asks every part how it is doing, a few times a second, and puts the answer where the API finds it.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use ::legacy::rlpx::Direction as Opened;
+use ::legacy::shell as whisper_shell;
+use ::mixnet::counters::PacketKind;
+use ::mixnet::error::DropReason as MixDrop;
+use ::mixnet::shell as mix_shell;
+use bridge::counters::{Counters, Direction, DropReason};
+use bridge::port::BridgeId;
+use bridge::store::{Family, RocksStore};
+use tokio::sync::watch;
+
+use super::parts::{Mix, Whisper};
+use super::roles::{Core, Doing};
+use crate::config::Settings;
+use crate::identity::{self, Identity};
+use crate::link::interest::Interests;
+use crate::metrics::{self, Readings};
+use crate::status::{
+    BridgeStatus, EdgeStatus, Health, MixPeer, MixStatus, NodeStatus, SNAPSHOT_EVERY, Snapshot,
+    WhisperPeer, WhisperStatus,
+};
+
+/// Where a snapshot comes from.
+pub(super) struct Sources {
+    identity: Identity,
+    started_unix_ms: u64,
+    whisper: Option<(whisper_shell::Handle, Vec<String>)>,
+    mix: Option<(mix_shell::Handle, &'static str)>,
+    doing: Option<Watched>,
+    store: Option<Arc<RocksStore>>,
+}
+
+/// The core, from outside.
+enum Watched {
+    Bridge(watch::Receiver<bridge::engine::Status>),
+    Edge(
+        watch::Receiver<bridge::gateway::client::Status>,
+        Arc<Interests>,
+        BridgeId,
+    ),
+}
+
+impl Sources {
+    /// The parts of one node.
+    pub(super) fn new(
+        settings: &Settings,
+        identity: Identity,
+        whisper: Option<&Whisper>,
+        mix: Option<&Mix>,
+        core: Option<&Core>,
+        store: Option<Arc<RocksStore>>,
+    ) -> Self {
+        let doing = core.map(|core| match &core.doing {
+            Doing::Bridge(status) => Watched::Bridge(status.clone()),
+            Doing::Edge(status, interests, bridge) => {
+                Watched::Edge(status.clone(), interests.clone(), *bridge)
+            }
+        });
+        let statics = settings.whisper.static_peers.clone();
+        Self {
+            identity,
+            started_unix_ms: unix_ms(),
+            whisper: whisper.map(|whisper| (whisper.handle.clone(), statics)),
+            mix: mix.map(|mix| (mix.handle.clone(), mix.preset.name)),
+            doing,
+            store,
+        }
+    }
+
+    /// Publishes a snapshot again and again; stops when nobody looks any more.
+    pub(super) async fn publish(self, to: watch::Sender<Snapshot>) {
+        let mut clock = tokio::time::interval(SNAPSHOT_EVERY);
+        clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while !to.is_closed() {
+            clock.tick().await;
+            to.send_replace(self.take().await);
+        }
+    }
+
+    /// Asks every part.
+    pub(super) async fn take(&self) -> Snapshot {
+        let mut readings = Readings::default();
+        let whisper = match &self.whisper {
+            Some((handle, statics)) => Some(whisper_status(handle, statics, &mut readings).await),
+            None => None,
+        };
+        let mix = match &self.mix {
+            Some((handle, preset)) => mix_status(handle, preset, &mut readings).await,
+            None => None,
+        };
+        let (bridge, edge) = match &self.doing {
+            Some(Watched::Bridge(status)) => {
+                (Some(bridge_status(&status.borrow(), &mut readings)), None)
+            }
+            Some(Watched::Edge(status, interests, bridge)) => (
+                None,
+                Some(edge_status(
+                    &status.borrow(),
+                    interests,
+                    *bridge,
+                    &mut readings,
+                )),
+            ),
+            None => (None, None),
+        };
+        if let Some(store) = &self.store {
+            for family in Family::ALL {
+                readings.count_labelled(&metrics::STORE_BYTES, family.name(), store.bytes(family));
+            }
+        }
+        metrics::process_readings(&mut readings);
+        let status = NodeStatus {
+            identity: self.identity.clone(),
+            started_unix_ms: self.started_unix_ms,
+            whisper,
+            mix,
+            bridge,
+            edge,
+            troubles: Vec::new(),
+        };
+        readings.set(
+            &metrics::NODE_READY,
+            f64::from(u8::from(Health::of(&status, true).ready)),
+        );
+        Snapshot {
+            taken: Instant::now(),
+            status,
+            readings,
+        }
+    }
+}
+
+async fn whisper_status(
+    handle: &whisper_shell::Handle,
+    statics: &[String],
+    readings: &mut Readings,
+) -> WhisperStatus {
+    let counters = handle.counters().await;
+    let peers: Vec<WhisperPeer> = handle
+        .peers()
+        .await
+        .iter()
+        .map(|peer| whisper_peer(peer, statics))
+        .collect();
+    for direction in ["dialled", "accepted"] {
+        let count = peers
+            .iter()
+            .filter(|peer| peer.direction == direction)
+            .count();
+        readings.count_labelled(&metrics::DEVP2P_PEERS, direction, count as u64);
+    }
+    readings.count_labelled(
+        &metrics::DEVP2P_HANDSHAKES,
+        "established",
+        counters.established,
+    );
+    for (reason, count) in &counters.refused {
+        readings.count_labelled(&metrics::DEVP2P_HANDSHAKES, *reason, *count);
+    }
+    for (reason, count) in &counters.closed {
+        readings.count_labelled(&metrics::DEVP2P_DISCONNECTS, reason.clone(), *count);
+    }
+    let shh = &counters.shh;
+    readings.count(&metrics::ENVELOPES_RECEIVED, shh.envelopes_received);
+    readings.count(&metrics::ENVELOPES_VALIDATED, shh.accepted);
+    for (reason, count) in &shh.rejected {
+        readings.count_labelled(&metrics::ENVELOPES_REJECTED, *reason, *count);
+    }
+    readings.count_labelled(&metrics::ENVELOPES_CACHED, "hit", shh.duplicates);
+    readings.count_labelled(&metrics::ENVELOPES_CACHED, "miss", shh.accepted);
+    readings.count(&metrics::ENVELOPES_SENT, shh.envelopes_sent);
+    readings.count(&metrics::ENVELOPES_POOLED, counters.pooled as u64);
+    WhisperStatus {
+        peers,
+        static_peers: statics.len(),
+        pool_envelopes: counters.pooled,
+    }
+}
+
+fn whisper_peer(peer: &whisper_shell::PeerInfo, statics: &[String]) -> WhisperPeer {
+    let key = hex::encode(peer.enode.public_key().to_bytes());
+    WhisperPeer {
+        address: Some(peer.enode.tcp().to_string()),
+        direction: match peer.direction {
+            Opened::Dialled => "dialled",
+            Opened::Accepted => "accepted",
+        },
+        client: peer.client_name.clone(),
+        is_static: statics
+            .iter()
+            .any(|enode| enode.to_lowercase().contains(&key)),
+        min_pow: peer.wants.as_ref().map_or(0.0, |wants| wants.min_pow),
+        light: peer.wants.as_ref().is_some_and(|wants| wants.light),
+        node_id: key,
+    }
+}
+
+async fn mix_status(
+    handle: &mix_shell::Handle,
+    preset: &str,
+    readings: &mut Readings,
+) -> Option<MixStatus> {
+    let status = handle.status().await?;
+    let counters = &status.node.counters;
+    for kind in PacketKind::ALL {
+        readings.count_labelled(&metrics::MIX_PACKETS, kind.as_str(), counters.sent(kind));
+    }
+    for reason in MixDrop::ALL {
+        readings.count_labelled(
+            &metrics::MIX_DROPPED,
+            reason.as_str(),
+            counters.dropped(*reason),
+        );
+    }
+    readings.count(&metrics::MIX_RECEIVED, counters.received);
+    readings.count(&metrics::MIX_OBJECTS, counters.objects_delivered);
+    readings.count_labelled(&metrics::MIX_LOOPS, "returned", counters.loops_returned);
+    readings.count_labelled(&metrics::MIX_LOOPS, "lost", counters.loops_lost);
+    readings.count(
+        &metrics::MIX_DELAY_QUEUE,
+        status.node.packets_delayed as u64,
+    );
+    readings.count(
+        &metrics::MIX_FRAMES_QUEUED,
+        status.node.frames_queued as u64,
+    );
+    readings.count_labelled(&metrics::MIX_RELAYS, "known", status.known_relays as u64);
+    readings.count_labelled(&metrics::MIX_RELAYS, "usable", status.usable_relays as u64);
+    readings.count(&metrics::MIX_PEERS, status.connections.len() as u64);
+    readings.count(&metrics::MIX_SURBS, status.node.surbs_outstanding as u64);
+    let peers = status.connections.iter().map(|connection| MixPeer {
+        peer_id: identity::peer_id(&connection.peer).unwrap_or_default(),
+        listed: connection.known,
+    });
+    Some(MixStatus {
+        preset: preset.to_owned(),
+        relays_usable: status.usable_relays,
+        relays_known: status.known_relays,
+        relays_needed: status.needed,
+        peers: peers.collect(),
+        frames_queued: status.node.frames_queued,
+        surbs_outstanding: status.node.surbs_outstanding,
+    })
+}
+
+fn bridge_status(status: &bridge::engine::Status, readings: &mut Readings) -> BridgeStatus {
+    transfers(&status.counters, readings);
+    readings.count(&metrics::BRIDGE_REGISTRATIONS, status.registrations as u64);
+    readings.count_labelled(
+        &metrics::BRIDGE_OUTBOX_MESSAGES,
+        "to_mix",
+        status.deliveries_waiting as u64,
+    );
+    readings.count_labelled(
+        &metrics::BRIDGE_OUTBOX_MESSAGES,
+        "to_whisper",
+        status.posts_open as u64,
+    );
+    BridgeStatus {
+        registrations: status.registrations,
+        deliveries_waiting: status.deliveries_waiting,
+        posts_open: status.posts_open,
+    }
+}
+
+fn edge_status(
+    status: &bridge::gateway::client::Status,
+    interests: &Interests,
+    bridge: BridgeId,
+    readings: &mut Readings,
+) -> EdgeStatus {
+    transfers(&status.counters, readings);
+    let followed = interests.followed();
+    let waiting_s = |since: u64| unix_ms().saturating_sub(since) / 1000;
+    let oldest = status.oldest_post_unix_ms.map_or(0, waiting_s);
+    readings.count_labelled(
+        &metrics::BRIDGE_OUTBOX_MESSAGES,
+        "to_whisper",
+        status.posts_waiting as u64,
+    );
+    readings.count(&metrics::BRIDGE_OUTBOX_OLDEST, oldest);
+    readings.set(&metrics::EDGE_SHARE, followed.share);
+    let topics = followed.prefixes.len() - followed.groups;
+    readings.count_labelled(&metrics::EDGE_PREFIXES, "8", topics as u64);
+    readings.count_labelled(&metrics::EDGE_PREFIXES, "5", followed.groups as u64);
+    EdgeStatus {
+        bridge: Some(hex::encode(bridge.0)),
+        registered: status.is_registered,
+        client: followed.client,
+        prefixes: topics,
+        groups: followed.groups,
+        share: followed.share,
+        left_out: followed
+            .left_out
+            .iter()
+            .map(|prefix| format!("{prefix:?}"))
+            .collect(),
+        posts_pending: status.posts_waiting,
+        reply_blocks: status.reply_blocks,
+    }
+}
+
+fn transfers(counters: &Counters, readings: &mut Readings) {
+    for direction in Direction::ALL {
+        readings.count_labelled(
+            &metrics::BRIDGE_TRANSFERS,
+            direction.as_str(),
+            counters.transfers(direction),
+        );
+        for reason in DropReason::ALL {
+            let label = format!("{}:{}", direction.as_str(), reason.as_str());
+            readings.count_labelled(
+                &metrics::BRIDGE_DROPPED,
+                label,
+                counters.dropped(direction, *reason),
+            );
+        }
+    }
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
