@@ -4,6 +4,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 
+use legacy::enode::{Enode, EnodeError};
+use legacy::identity::SecretKey as NodeKey;
 use mixnet::Transport;
 use mixnet::descriptor::{Capabilities, Descriptor, Statement};
 use mixnet::{PeerKey, SecretKey};
@@ -136,45 +138,28 @@ pub fn peer_id(peer: &PeerKey) -> Result<String, Failure> {
         .map_err(|error| Failure::bug("the libp2p key has no peer id", error.to_string()))
 }
 
-/// `enode://` and the node's address; none if it does not listen.
+/// The node's enode; none if it does not listen.
 fn enode(key: &Secret, settings: &Settings) -> Result<Option<String>, Failure> {
     let Some(listen) = settings.whisper.listen else {
         return Ok(None);
     };
-    let secret = secp256k1::SecretKey::from_secret_bytes(*key.expose())
+    let key = NodeKey::from_bytes(key.expose())
         .map_err(|error| Failure::bug("the devp2p key has no public key", error.to_string()))?;
-    let public = secret.public_key().serialize_uncompressed();
     let own = if listen.ip().is_unspecified() {
         own_address().into()
     } else {
         listen.ip()
     };
     let address = SocketAddr::new(settings.whisper.advertise.unwrap_or(own), listen.port());
-    Ok(Some(format!(
-        "enode://{}@{address}",
-        hex::encode(&public[1..])
-    )))
+    Ok(Some(Enode::new(key.public(), address).to_string()))
 }
 
 /// Whether `text` is an enode that can be dialled.
 pub fn check_enode(text: &str) -> Result<(), String> {
-    let example = "write enode://<128 hexadecimal digits>@<IP>:<port>";
-    let rest = text
-        .strip_prefix("enode://")
-        .ok_or(format!("does not start with enode://; {example}"))?;
-    let (id, address) = rest.split_once('@').ok_or(format!("has no @; {example}"))?;
-    let mut key = [4; 65];
-    hex::decode_to_slice(id, &mut key[1..])
-        .map_err(|_| format!("the node id is not 128 hexadecimal digits; {example}"))?;
-    secp256k1::PublicKey::from_slice(&key).map_err(|_| {
-        "the node id is no point of the curve: it was not copied correctly".to_owned()
+    let enode: Enode = text.parse().map_err(|error: EnodeError| {
+        format!("{error}; write enode://<128 hexadecimal digits>@<IP>:<port>")
     })?;
-    let address = address
-        .split_once('?')
-        .map_or(address, |(address, _)| address);
-    let address: SocketAddr = address
-        .parse()
-        .map_err(|_| format!("{address:?} is no IP address and port; {example}"))?;
+    let address = enode.tcp();
     if address.port() == 0 || address.ip().is_unspecified() {
         return Err(format!("{address} cannot be dialled"));
     }
@@ -277,13 +262,16 @@ mod tests {
         check_enode(&format!("{good}?discport=0")).unwrap();
         let id = &good[8..136];
         for (bad, part) in [
-            (String::new(), "does not start"),
-            (good.replace("enode", "http"), "does not start"),
-            (format!("enode://{id}"), "no @"),
+            (String::new(), "starts with"),
+            (good.replace("enode", "http"), "starts with"),
+            (format!("enode://{id}"), "needs @"),
             (format!("enode://{}@127.0.0.1:1", &id[1..]), "128"),
-            (format!("enode://{}@127.0.0.1:1", "00".repeat(64)), "curve"),
-            (format!("enode://{id}@localhost:30303"), "IP address"),
-            (format!("enode://{id}@127.0.0.1"), "IP address"),
+            (
+                format!("enode://{}@127.0.0.1:1", "00".repeat(64)),
+                "unusable",
+            ),
+            (format!("enode://{id}@localhost:30303"), "IPv4 address"),
+            (format!("enode://{id}@127.0.0.1"), "port"),
             (format!("enode://{id}@127.0.0.1:0"), "dialled"),
             (format!("enode://{id}@0.0.0.0:30303"), "dialled"),
         ] {

@@ -6,9 +6,12 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::settings::{Log, LogFormat};
 
+/// libp2p names peers at info; who wants that says so in `log.level`, which wins.
+const QUIET: &str = "libp2p_swarm=warn";
+
 /// Starts logging for this process; a second call changes nothing.
 pub fn start(log: &Log) {
-    let filter = EnvFilter::new(&log.level);
+    let filter = EnvFilter::new(format!("{QUIET},{}", log.level));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);

@@ -129,8 +129,11 @@ impl Readings {
 pub struct Metrics {
     registry: Registry,
     commit: Histogram,
-    end_to_end: Family<Vec<(&'static str, &'static str)>, Histogram, fn() -> Histogram>,
+    end_to_end: ByDirection,
 }
+
+/// A histogram for each direction.
+type ByDirection = Family<Vec<(&'static str, &'static str)>, Histogram, fn() -> Histogram>;
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -43,7 +43,7 @@ impl Client {
         let mut rng = random()?;
         let mut config = shell::Config::new(SecretKey::generate(&mut rng));
         config.listen = None;
-        config.static_peers = vec![peer.clone()];
+        config.static_peers = vec![*peer];
         config.shh.min_pow = 0.0;
         config.shh.bloom = bloom;
         let (handle, events, task) = shell::spawn(config)
@@ -52,7 +52,7 @@ impl Client {
             handle,
             events,
             task,
-            peer: peer.clone(),
+            peer: *peer,
         })
     }
 

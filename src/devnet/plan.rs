@@ -237,7 +237,7 @@ mod tests {
                     whisper_peers: vec!["enode://".into()],
                     ..options()
                 },
-                "no @",
+                "needs @",
             ),
         ] {
             let failure = Plan::new(&options).unwrap_err();
