@@ -200,7 +200,7 @@ impl From<StartError> for Failure {
                 Exit::Config,
                 "the relay list cannot be used",
                 why,
-                "get the list again from where it came, or replace the entry by what `ferry id` prints on that node",
+                "get the list again from where it came; the descriptor of a single node is what `ferry id` prints there",
             ),
             StartError::Config { what_to_do, .. } => Self::new(
                 Exit::Config,

@@ -138,8 +138,8 @@ fn values_without_a_meaning_are_refused() {
         ),
         (
             "edge",
-            "\nblock_low = 100",
-            "\nblock_low = 300",
+            "\nblock_low = ",
+            "\nblock_low = 4",
             "below block_high",
         ),
         ("edge", "\nbridge = \"\"", "\nbridge = \"xyz\"", "peer key"),

@@ -75,6 +75,12 @@ pub(crate) fn make(
     let text = template::render(roles, ports, overrides);
     write_new(&directory.config(), text.as_bytes(), FILE_MODE)
         .map_err(|error| Failure::file(Exit::Config, "write", &directory.config(), &error))?;
+    if roles.speaks_mix() {
+        // An empty relay list, so that a node starts and says how many relays it misses.
+        let list = directory.path().join("topology.json");
+        write_new(&list, b"[]\n", FILE_MODE)
+            .map_err(|error| Failure::file(Exit::Config, "write", &list, &error))?;
+    }
     Ok(directory)
 }
 
