@@ -35,7 +35,7 @@ interop: setup-test ## build the Go drivers around real peers
 	bash tests/interop/build.sh "$(FERRY_INTEROP_DIR)"
 
 bench: setup ## criterion benches of the cores (ns per operation, ratios)
-	cargo bench --locked -p legacy -p mixnet
+	cargo bench --locked -p legacy -p mixnet --no-default-features
 
 bench-way: setup ## 200 messages each way through a devnet, with a table of latencies
 	cargo build --locked --bin ferry

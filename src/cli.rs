@@ -4,6 +4,7 @@
 //! JSON object per line.
 
 mod client;
+mod demo;
 mod devnet;
 mod id;
 mod init;
@@ -37,6 +38,7 @@ enum Command {
     Init(init::Options),
     Run(run::Options),
     Id(id::Options),
+    Demo(demo::Options),
     Devnet(devnet::Options),
     Send(send::Options),
     Listen(listen::Options),
@@ -58,6 +60,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Init(options) => init::run(&options),
         Command::Run(options) => run::run(&options),
         Command::Id(options) => id::run(&options),
+        Command::Demo(options) => demo::run(&options),
         Command::Devnet(options) => devnet::run(&options),
         Command::Send(options) => send::run(&options),
         Command::Listen(options) => listen::run(&options),

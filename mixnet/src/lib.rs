@@ -14,7 +14,7 @@
 //! - [`fragment`]: objects of up to 1,200,000 bytes in frames of one packet each
 //! - [`descriptor`], [`topology`]: who exists, where, and what they offer
 //! - [`preset`]: how often a node sends and how long packets rest
-//! - [`delay`], `schedule`, `cover`, `send_queue`, `client`: Poisson clocks and what leaves in their slots
+//! - [`delay`], `schedule`, `cover`, [`send_queue`], `client`: Poisson clocks and what leaves in their slots
 //! - `quality`: which relays are usable
 //! - [`limits`]: every bound of a node with its reason
 //! - [`counters`]: what a node counts
@@ -41,7 +41,7 @@ pub mod preset;
 mod quality;
 pub mod replay;
 mod schedule;
-mod send_queue;
+pub mod send_queue;
 #[cfg(feature = "shell")]
 pub mod shell;
 pub mod sphinx;

@@ -33,6 +33,7 @@ use crate::now::Now;
 use crate::preset::Preset;
 use crate::quality::{Change, Relays};
 use crate::replay::ReplayStore;
+use crate::send_queue::Urgency;
 use crate::sphinx::{Hop, Packet, Peeled, SecretKey, Surb, peel};
 use crate::topology::{Topology, nowhere};
 
@@ -237,12 +238,22 @@ impl Node {
     /// Queues `object` for the service `to`. Its frames leave in payload slots; while fewer than
     /// three relays are usable they wait.
     pub fn send(&mut self, to: PeerKey, object: Object) -> Result<(), SendError> {
+        self.send_with(to, object, Urgency::Prompt)
+    }
+
+    /// Queues `object` for the service `to`, behind what somebody waits for if it is background.
+    pub fn send_with(
+        &mut self,
+        to: PeerKey,
+        object: Object,
+        urgency: Urgency,
+    ) -> Result<(), SendError> {
         self.check_sending()?;
         if to != self.peer && self.topology.get(&to).is_none() {
             return Err(SendError::UnknownService(to));
         }
         let id = self.client.object_id();
-        Ok(self.client.queue.push_forward(to, object, id)?)
+        Ok(self.client.queue.push_forward(to, object, id, urgency)?)
     }
 
     /// Queues `object` for the maker of `blocks`, one block for each frame.

@@ -3,7 +3,8 @@
 //! One slot sends one frame. Objects of a few frames (a chat message, an acknowledgement) and long
 //! ones wait in lanes of their own, each first come first served: while both wait, one slot of
 //! three is for the short ones, so that a long object neither blocks a conversation nor runs into
-//! the receiver's time limit for it.
+//! the receiver's time limit for it. What its sender calls background (a stock of reply blocks) waits
+//! in a third lane and gets the slots that the others leave, and one of four while they leave none.
 
 use std::collections::VecDeque;
 
@@ -19,6 +20,18 @@ const SHORT_FRAMES_MAX: usize = 8;
 
 /// While both lanes wait, one slot of so many is for the short lane.
 const SHORT_LANE_SHARE: u8 = 3;
+
+/// While anything else waits, one slot of so many is for the background lane.
+const BACKGROUND_SHARE: u8 = 4;
+
+/// How soon an object is to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// Somebody waits for it.
+    Prompt,
+    /// It prepares for later.
+    Background,
+}
 
 /// Where one frame goes.
 pub(crate) enum Route {
@@ -64,14 +77,17 @@ pub(crate) struct SendQueue {
     returned: VecDeque<Departure>,
     short: VecDeque<Sending>,
     long: VecDeque<Sending>,
+    background: VecDeque<Sending>,
     turn: u8,
+    /// Slots since the background lane had one.
+    passed_over: u8,
     frames: usize,
 }
 
 impl SendQueue {
     /// Whether another object may be pushed. The last one may be longer than the room.
     pub(crate) fn has_room(&self) -> bool {
-        let objects = self.short.len() + self.long.len();
+        let objects = self.short.len() + self.long.len() + self.background.len();
         self.frames < SEND_QUEUE_FRAMES_MAX && objects < SEND_QUEUE_OBJECTS_MAX
     }
 
@@ -86,12 +102,11 @@ impl SendQueue {
         to: PeerKey,
         object: Object,
         object_id: [u8; 8],
+        urgency: Urgency,
     ) -> Result<(), Oversize> {
         let frames = split(object, object_id)?;
-        self.push(Sending {
-            routes: Routes::Forward(to),
-            frames,
-        });
+        let routes = Routes::Forward(to);
+        self.push(Sending { routes, frames }, urgency);
         Ok(())
     }
 
@@ -104,20 +119,17 @@ impl SendQueue {
     ) -> Result<(), Oversize> {
         debug_assert_eq!(blocks.len(), frames_for(object.bytes.len()));
         let frames = split(object, object_id)?;
-        self.push(Sending {
-            routes: Routes::Replies(blocks.into()),
-            frames,
-        });
+        let routes = Routes::Replies(blocks.into());
+        self.push(Sending { routes, frames }, Urgency::Prompt);
         Ok(())
     }
 
-    fn push(&mut self, sending: Sending) {
+    fn push(&mut self, sending: Sending, urgency: Urgency) {
         self.frames += sending.frames.len();
-        let short = sending.frames.len() <= SHORT_FRAMES_MAX;
-        let lane = if short {
-            &mut self.short
-        } else {
-            &mut self.long
+        let lane = match urgency {
+            Urgency::Background => &mut self.background,
+            Urgency::Prompt if sending.frames.len() <= SHORT_FRAMES_MAX => &mut self.short,
+            Urgency::Prompt => &mut self.long,
         };
         lane.push_back(sending);
     }
@@ -130,6 +142,12 @@ impl SendQueue {
     }
 
     fn pop_lane(&mut self) -> Option<Departure> {
+        let is_prompt = !self.short.is_empty() || !self.long.is_empty();
+        self.passed_over += u8::from(!self.background.is_empty());
+        if !is_prompt || self.passed_over >= BACKGROUND_SHARE {
+            self.passed_over = 0;
+            return Self::depart(&mut self.background);
+        }
         let both = !self.short.is_empty() && !self.long.is_empty();
         if both {
             self.turn = (self.turn + 1) % SHORT_LANE_SHARE;
@@ -144,6 +162,10 @@ impl SendQueue {
         } else {
             &mut self.long
         };
+        Self::depart(lane)
+    }
+
+    fn depart(lane: &mut VecDeque<Sending>) -> Option<Departure> {
         let sending = lane.front_mut()?;
         let departure = sending.next();
         if sending.frames.len() == 0 {
@@ -185,10 +207,10 @@ mod tests {
     fn frames_leave_in_order_and_are_counted() {
         let mut queue = SendQueue::default();
         queue
-            .push_forward(peer_key(1), object(1, 2), [1; 8])
+            .push_forward(peer_key(1), object(1, 2), [1; 8], Urgency::Prompt)
             .unwrap();
         queue
-            .push_forward(peer_key(1), object(2, 1), [2; 8])
+            .push_forward(peer_key(1), object(2, 1), [2; 8], Urgency::Prompt)
             .unwrap();
         assert_eq!(queue.frames(), 3);
         assert_eq!(kinds(&mut queue), [1, 1, 2]);
@@ -200,11 +222,11 @@ mod tests {
     fn a_long_object_does_not_block_a_short_one_and_the_other_way_round() {
         let mut queue = SendQueue::default();
         queue
-            .push_forward(peer_key(1), object(1, 20), [1; 8])
+            .push_forward(peer_key(1), object(1, 20), [1; 8], Urgency::Prompt)
             .unwrap();
         for id in 0..4 {
             queue
-                .push_forward(peer_key(1), object(2, 1), [id; 8])
+                .push_forward(peer_key(1), object(2, 1), [id; 8], Urgency::Prompt)
                 .unwrap();
         }
         let order = kinds(&mut queue);
@@ -213,13 +235,30 @@ mod tests {
     }
 
     #[test]
+    fn the_background_takes_what_is_left_and_one_slot_of_four() {
+        let mut queue = SendQueue::default();
+        for id in 0..6 {
+            queue
+                .push_forward(peer_key(1), object(4, 1), [id; 8], Urgency::Background)
+                .unwrap();
+        }
+        for id in 6..12 {
+            queue
+                .push_forward(peer_key(1), object(2, 1), [id; 8], Urgency::Prompt)
+                .unwrap();
+        }
+        assert_eq!(kinds(&mut queue), [2, 2, 2, 4, 2, 2, 2, 4, 4, 4, 4, 4]);
+        assert_eq!(queue.frames(), 0);
+    }
+
+    #[test]
     fn what_comes_back_goes_first() {
         let mut queue = SendQueue::default();
         queue
-            .push_forward(peer_key(1), object(1, 1), [1; 8])
+            .push_forward(peer_key(1), object(1, 1), [1; 8], Urgency::Prompt)
             .unwrap();
         queue
-            .push_forward(peer_key(1), object(2, 1), [2; 8])
+            .push_forward(peer_key(1), object(2, 1), [2; 8], Urgency::Prompt)
             .unwrap();
         let first = queue.pop().unwrap();
         queue.put_back(first);
@@ -232,14 +271,14 @@ mod tests {
         let mut queue = SendQueue::default();
         while queue.has_room() {
             queue
-                .push_forward(peer_key(1), object(1, 300), [1; 8])
+                .push_forward(peer_key(1), object(1, 300), [1; 8], Urgency::Prompt)
                 .unwrap();
         }
         assert!((SEND_QUEUE_FRAMES_MAX..SEND_QUEUE_FRAMES_MAX + 300).contains(&queue.frames()));
         let mut queue = SendQueue::default();
         while queue.has_room() {
             queue
-                .push_forward(peer_key(1), object(1, 1), [1; 8])
+                .push_forward(peer_key(1), object(1, 1), [1; 8], Urgency::Prompt)
                 .unwrap();
         }
         assert_eq!(queue.frames(), SEND_QUEUE_OBJECTS_MAX);

@@ -34,6 +34,7 @@ use crate::limits::{EVENT_QUEUE_MAX, RELAYS_NEEDED, REQUEST_QUEUE_MAX};
 use crate::node::NodeConfig;
 pub use crate::node::{Arrival, NodeStatus, SendError};
 use crate::preset::Preset;
+use crate::send_queue::Urgency;
 use crate::sphinx::{SecretKey, Surb};
 use crate::topology::{Topology, TopologyError};
 
@@ -123,6 +124,7 @@ enum SendRequest {
     Forward {
         to: PeerKey,
         object: Object,
+        urgency: Urgency,
         done: oneshot::Sender<Result<(), SendError>>,
     },
     Reply {
@@ -149,8 +151,23 @@ impl Handle {
     /// Queues `object` for the service `to`; waits while the send queue is full. While fewer than
     /// three relays are usable the object stays queued.
     pub async fn send(&self, to: PeerKey, object: Object) -> Result<(), SendError> {
+        self.send_with(to, object, Urgency::Prompt).await
+    }
+
+    /// As [`Self::send`]; what is background gives way to what somebody waits for.
+    pub async fn send_with(
+        &self,
+        to: PeerKey,
+        object: Object,
+        urgency: Urgency,
+    ) -> Result<(), SendError> {
         let (done, answer) = oneshot::channel();
-        let request = SendRequest::Forward { to, object, done };
+        let request = SendRequest::Forward {
+            to,
+            object,
+            urgency,
+            done,
+        };
         self.sends
             .send(request)
             .await

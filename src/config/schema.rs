@@ -320,14 +320,14 @@ pub const KEYS: &[Key] = &[
         section: "edge",
         name: "block_low",
         form: Form::Count(1, 5000),
-        default: |_| Value::Count(100),
+        default: |_| Value::Count(36),
         why: "Reply blocks at the bridge below which the edge sends more. Each pays for one packet back.",
     },
     Key {
         section: "edge",
         name: "block_high",
         form: Form::Count(2, 5000),
-        default: |_| Value::Count(200),
+        default: |_| Value::Count(56),
         why: "Reply blocks at the bridge after a top-up.",
     },
     Key {

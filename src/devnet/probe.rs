@@ -16,20 +16,26 @@ const ANSWER_MAX: u64 = 1 << 20;
 
 /// What `GET path` answers, as JSON, whatever the status.
 pub async fn get(api: SocketAddr, path: &str) -> io::Result<Value> {
+    serde_json::from_str(&text(api, path).await?).map_err(io::Error::other)
+}
+
+/// What `GET path` answers, whatever the status.
+pub async fn text(api: SocketAddr, path: &str) -> io::Result<String> {
     tokio::time::timeout(ANSWER_WITHIN, ask(api, path))
         .await
         .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
 }
 
-async fn ask(api: SocketAddr, path: &str) -> io::Result<Value> {
+async fn ask(api: SocketAddr, path: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect(api).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {api}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(ANSWER_MAX).read_to_end(&mut answer).await?;
     let text = String::from_utf8_lossy(&answer);
-    let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    serde_json::from_str(body).map_err(io::Error::other)
+    Ok(text
+        .split_once("\r\n\r\n")
+        .map_or_else(String::new, |(_, body)| body.to_owned()))
 }
 
 /// Whether the answer of `/v1/health` says ready, apart from causes that the devnet brings about

@@ -2,6 +2,7 @@
 
 use ::mixnet::PeerKey;
 use ::mixnet::fragment::Object as Packed;
+use ::mixnet::send_queue::Urgency;
 use ::mixnet::shell::{Arrival, Event, Handle};
 use ::mixnet::sphinx::Surb;
 use bridge::engine;
@@ -62,7 +63,11 @@ pub async fn send(mix: &Handle, to: BridgeId, object: Object) {
         tracing::error!("the key of a bridge is no key");
         return;
     };
-    if let Err(error) = mix.send(to, pack(object)).await {
+    let urgency = match object.kind {
+        Kind::TopUp | Kind::Cover => Urgency::Background,
+        Kind::Mvds | Kind::Request | Kind::Response => Urgency::Prompt,
+    };
+    if let Err(error) = mix.send_with(to, pack(object), urgency).await {
         tracing::debug!(%error, "an object was not sent");
     }
 }

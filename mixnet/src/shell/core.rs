@@ -282,7 +282,12 @@ impl Core {
 
     fn send(&mut self, request: SendRequest) {
         let (result, done) = match request {
-            SendRequest::Forward { to, object, done } => (self.node.send(to, object), done),
+            SendRequest::Forward {
+                to,
+                object,
+                urgency,
+                done,
+            } => (self.node.send_with(to, object, urgency), done),
             SendRequest::Reply {
                 blocks,
                 object,

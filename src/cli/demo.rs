@@ -1,0 +1,160 @@
+//! `ferry demo`: a whole network on this machine, messages both ways, and the life of each.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`network`] | the devnet as a child process, and questions to its nodes |
+//! | [`person`] | one plain Whisper client that knows nothing of Ferry |
+//! | [`report`] | what is printed |
+
+mod network;
+mod person;
+mod report;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::sync::mpsc;
+
+use super::client;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use network::{Network, Node};
+use person::{Heard, Person};
+use report::{Journey, Report, Way};
+
+/// Shows the main job: starts a whole network on this machine and sends messages both ways through the mixnet.
+///
+/// Alice's client sits behind an edge, Bob's on the Whisper network; neither knows anything of Ferry. Exits with 1 if
+/// a message does not arrive.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// Messages each way.
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    messages: usize,
+    /// Time between two messages of one sender, in milliseconds.
+    #[arg(long, default_value_t = 1500, value_name = "MS")]
+    every_ms: u64,
+    /// Preset of the edge: fast, normal, mobile, mobile-saver or high.
+    #[arg(long, default_value = "fast", value_name = "NAME")]
+    preset: String,
+    /// Mix nodes.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    relays: usize,
+    /// Print the tables only.
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// A message that has not arrived by then is lost: three times what an envelope lives.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(45);
+
+/// Clients attach, and the edge registers, within this time; it takes a second or two.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// The public chat that Alice and Bob are in.
+const CHAT: &str = "ferry-demo";
+
+pub(super) fn run(options: &Options) -> Result<Exit, Failure> {
+    client::runtime()?.block_on(show(options))
+}
+
+async fn show(options: &Options) -> Result<Exit, Failure> {
+    let mut report = Report::new(options.quiet);
+    report.starting(options.relays);
+    let mut network = Network::start(options.relays, &options.preset).await?;
+    let result = converse(options, &network, &mut report).await;
+    network.stop().await;
+    let arrived = result?;
+    Ok(if arrived { Exit::Ok } else { Exit::Failed })
+}
+
+/// The conversation; whether everything arrived.
+async fn converse(
+    options: &Options,
+    network: &Network,
+    report: &mut Report,
+) -> Result<bool, Failure> {
+    let (hear, mut heard) = mpsc::channel(2 * options.messages.max(1));
+    let alice = Person::attach(
+        &network.edge.enode,
+        CHAT,
+        READY_WITHIN,
+        Way::ToAlice,
+        hear.clone(),
+    )
+    .await?;
+    let bob = Person::attach(&network.whisper.enode, CHAT, READY_WITHIN, Way::ToBob, hear).await?;
+    network.wait_following(READY_WITHIN).await?;
+    let idle = network.memory().await;
+    report.ready();
+
+    let mut journeys: BTreeMap<[u8; 32], Journey> = BTreeMap::new();
+    let mut clock = tokio::time::interval(Duration::from_millis(options.every_ms));
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut sent = 0;
+    let mut end = tokio::time::Instant::now() + ARRIVES_WITHIN;
+    let mut open = 2 * options.messages;
+    while open > 0 {
+        tokio::select! {
+            _ = clock.tick(), if sent < options.messages => {
+                sent += 1;
+                let there = alice.say(&format!("message {sent} from Alice")).await?;
+                let back = bob.say(&format!("message {sent} from Bob")).await?;
+                journeys.insert(there.hash, Journey::new(Way::ToBob, sent, there));
+                journeys.insert(back.hash, Journey::new(Way::ToAlice, sent, back));
+                end = tokio::time::Instant::now() + ARRIVES_WITHIN;
+            }
+            Some(Heard { way, text, at_unix_ms }) = heard.recv() => {
+                let journey = journeys.values_mut().find(|journey| journey.way == way && journey.text() == text);
+                if let Some(journey) = journey {
+                    open -= usize::from(journey.received(at_unix_ms));
+                    journey.edge = network.edge.life(&journey.hash).await;
+                    journey.bridge = network.bridge.life(&journey.hash).await;
+                    report.journey(journey);
+                }
+            }
+            () = tokio::time::sleep_until(end) => break,
+        }
+    }
+    let journeys: Vec<Journey> = journeys.into_values().collect();
+    report.latencies(&journeys);
+    report.memory(&idle);
+    report.sight(&sight(network).await);
+    alice.leave().await;
+    bob.leave().await;
+    Ok(report.verdict(&journeys))
+}
+
+/// What relays and bridge saw, asked of themselves.
+async fn sight(network: &Network) -> report::Sight {
+    let mut relays = Vec::new();
+    for relay in &network.relays {
+        relays.push(
+            relay
+                .metric("mix_packets_received_total")
+                .await
+                .unwrap_or(0.0),
+        );
+    }
+    let peers = network.bridge.mix_peers().await;
+    let knows_edge = peers.iter().any(|peer| *peer == network.edge.peer_id);
+    let is_relay = |peer: &String| {
+        network
+            .relays
+            .iter()
+            .any(|relay: &Node| relay.peer_id == *peer)
+    };
+    report::Sight {
+        relays,
+        bridge_peers: peers.len(),
+        bridge_peers_are_relays: peers.iter().all(is_relay),
+        bridge_knows_edge: knows_edge,
+        registrations: network
+            .bridge
+            .metric("bridge_registrations")
+            .await
+            .unwrap_or(0.0),
+        share: network.edge.metric("edge_share").await.unwrap_or(0.0),
+    }
+}
