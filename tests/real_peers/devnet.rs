@@ -67,6 +67,13 @@ impl Devnet {
             .unwrap_or_else(|error| panic!("{kind}[{index}]{path}: {error}"))
     }
 
+    /// The counters of the first node of a kind that are not zero.
+    pub(crate) fn counters(&self, kind: &str) -> String {
+        let text = get_text(&self.of(kind, 0, "api"), "/metrics").unwrap_or_default();
+        let counted = |line: &&str| !line.starts_with('#') && !line.ends_with(" 0") && !line.ends_with(" 0.0") && !line.contains("_bucket");
+        text.lines().filter(counted).collect::<Vec<_>>().join("; ")
+    }
+
     /// Waits until the edge has a registration that stands for what its client asks now.
     pub fn wait_registered(&self, index: usize) {
         wait_until("the edge's registration", Duration::from_secs(60), || {
@@ -87,6 +94,12 @@ pub fn wait_until(what: &str, within: Duration, mut holds: impl FnMut() -> bool)
 
 /// One HTTP request to a node's API.
 pub fn get(api: &str, path: &str) -> Result<Value, String> {
+    let body = get_text(api, path)?;
+    serde_json::from_str(&body).map_err(|error| format!("{error}: {body}"))
+}
+
+/// The body of an answer.
+fn get_text(api: &str, path: &str) -> Result<String, String> {
     let host = api
         .strip_prefix("http://")
         .unwrap_or(api)
@@ -105,5 +118,5 @@ pub fn get(api: &str, path: &str) -> Result<Value, String> {
         .read_to_string(&mut answer)
         .map_err(|error| error.to_string())?;
     let (_, body) = answer.split_once("\r\n\r\n").ok_or("no HTTP answer")?;
-    serde_json::from_str(body).map_err(|error| format!("{error}: {body}"))
+    Ok(body.to_owned())
 }

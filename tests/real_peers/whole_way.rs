@@ -4,7 +4,7 @@
 //! statuspeer "near" ─▶ edge ═▶ relays ═▶ bridge ─▶ geth ◀─ statuspeer "far"
 //! ```
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -105,13 +105,19 @@ impl Person {
             .collect()
     }
 
-    fn settles(&mut self, who: &str) {
-        let client = &mut self.client;
-        wait_until(
-            &format!("end of {who}'s MVDS records"),
-            ARRIVES_WITHIN,
-            || client.call("mvds_pending", json!({}))["pending"] == 0,
-        );
+    /// Waits until no MVDS record is left to send; what is left if that does not come.
+    fn settles(&mut self) -> Result<(), Value> {
+        let end = Instant::now() + ARRIVES_WITHIN;
+        loop {
+            let answer = self.client.call("mvds_pending", json!({}));
+            if answer["pending"] == 0 {
+                return Ok(());
+            }
+            if Instant::now() > end {
+                return Err(answer["states"].clone());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 }
 
@@ -141,6 +147,13 @@ impl World {
     /// Waits until what the near client asks for is registered at the bridge.
     fn follow(&self) {
         self.devnet.wait_registered(0);
+    }
+
+    /// What edge and bridge say of themselves, for when a test fails.
+    fn diagnosis(&self) -> String {
+        let info = |kind| self.devnet.get(kind, 0, "/v1/info");
+        let (edge, bridge) = (info("edges"), info("bridges"));
+        format!("edge: {} {}\nbridge: {} {}", edge["edge"], self.devnet.counters("edges"), bridge["bridge"], self.devnet.counters("bridges"))
     }
 
     /// One message each way in the public chat.
@@ -175,8 +188,11 @@ impl World {
         near_public: usize,
         far_public: usize,
     ) {
-        self.near.settles("near");
-        self.far.settles("far");
+        for (who, left) in [("near", self.near.settles()), ("far", self.far.settles())] {
+            if let Err(left) = left {
+                panic!("{who} keeps MVDS records: {left}\n{}", self.diagnosis());
+            }
+        }
         self.near.heard_nothing_else();
         self.far.heard_nothing_else();
         let (near, far) = (self.near.key.clone(), self.far.key.clone());
