@@ -10,7 +10,7 @@
 //! | `/metrics` | Prometheus |
 //!
 //! Everything is read-only. Errors are JSON: `{"error":{"code","message","what_to_do"}}`. Only this
-//! file knows warp; a handler is a plain function from the [`View`] to an [`Answer`].
+//! file knows warp; a handler is a plain function from the [`View`] to an `Answer`.
 
 mod health;
 mod info;
