@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use crate::driver::Driver;
 
 /// A running `ferry devnet`.
-pub struct Devnet {
+pub(crate) struct Devnet {
     driver: Driver,
     ready: Value,
 }
 
 impl Devnet {
     /// Starts a devnet in its own directory, whose nodes' logs stay there.
-    pub fn start(dir: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start(dir: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ferry"));
         command
             .args(["devnet", "--json", "--dir"])
@@ -29,7 +29,7 @@ impl Devnet {
     }
 
     /// What a node says of itself in the line `ready`: `("bridges", 0, "enode")`.
-    pub fn of(&self, kind: &str, index: usize, field: &str) -> String {
+    pub(crate) fn of(&self, kind: &str, index: usize, field: &str) -> String {
         let value = &self.ready[kind][index][field];
         value
             .as_str()
@@ -43,13 +43,13 @@ impl Devnet {
     }
 
     /// Kills a node as SIGKILL does, and waits until it is gone.
-    pub fn kill(&mut self, name: &str) {
+    pub(crate) fn kill(&mut self, name: &str) {
         self.driver.say(&json!({"op": "kill", "name": name}));
         self.event_about(name, "killed");
     }
 
     /// Starts a node again and waits until its API answers.
-    pub fn restart(&mut self, name: &str) {
+    pub(crate) fn restart(&mut self, name: &str) {
         self.driver.say(&json!({"op": "restart", "name": name}));
         self.event_about(name, "restarted");
     }
@@ -62,7 +62,7 @@ impl Devnet {
     }
 
     /// What a node answers under `path`.
-    pub fn get(&self, kind: &str, index: usize, path: &str) -> Value {
+    pub(crate) fn get(&self, kind: &str, index: usize, path: &str) -> Value {
         get(&self.of(kind, index, "api"), path)
             .unwrap_or_else(|error| panic!("{kind}[{index}]{path}: {error}"))
     }
@@ -70,12 +70,17 @@ impl Devnet {
     /// The counters of the first node of a kind that are not zero.
     pub(crate) fn counters(&self, kind: &str) -> String {
         let text = get_text(&self.of(kind, 0, "api"), "/metrics").unwrap_or_default();
-        let counted = |line: &&str| !line.starts_with('#') && !line.ends_with(" 0") && !line.ends_with(" 0.0") && !line.contains("_bucket");
+        let counted = |line: &&str| {
+            !line.starts_with('#')
+                && !line.ends_with(" 0")
+                && !line.ends_with(" 0.0")
+                && !line.contains("_bucket")
+        };
         text.lines().filter(counted).collect::<Vec<_>>().join("; ")
     }
 
     /// Waits until the edge has a registration that stands for what its client asks now.
-    pub fn wait_registered(&self, index: usize) {
+    pub(crate) fn wait_registered(&self, index: usize) {
         wait_until("the edge's registration", Duration::from_secs(60), || {
             let info = self.get("edges", index, "/v1/info");
             info["edge"]["registered"] == true && info["edge"]["client"] == "following"
@@ -84,7 +89,7 @@ impl Devnet {
 }
 
 /// Waits until something holds; fails after `within`.
-pub fn wait_until(what: &str, within: Duration, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, within: Duration, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + within;
     while !holds() {
         assert!(Instant::now() < end, "no {what} within {within:?}");
@@ -93,7 +98,7 @@ pub fn wait_until(what: &str, within: Duration, mut holds: impl FnMut() -> bool)
 }
 
 /// One HTTP request to a node's API.
-pub fn get(api: &str, path: &str) -> Result<Value, String> {
+pub(crate) fn get(api: &str, path: &str) -> Result<Value, String> {
     let body = get_text(api, path)?;
     serde_json::from_str(&body).map_err(|error| format!("{error}: {body}"))
 }

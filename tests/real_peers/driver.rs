@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
 /// A running child.
-pub struct Driver {
+pub(crate) struct Driver {
     name: String,
     child: Child,
     input: Option<ChildStdin>,
@@ -28,7 +28,7 @@ pub struct Driver {
 
 impl Driver {
     /// Starts one of the Go drivers, in the role that its first argument names, and waits until it is ready.
-    pub fn go(module: &str, role: &str, arguments: &[&str]) -> (Self, Value) {
+    pub(crate) fn go(module: &str, role: &str, arguments: &[&str]) -> (Self, Value) {
         let program = binary(module);
         let mut command = Command::new(&program);
         command.arg(role).args(arguments);
@@ -36,7 +36,7 @@ impl Driver {
     }
 
     /// Starts a command and waits for its event `ready`.
-    pub fn start(name: &str, mut command: Command) -> (Self, Value) {
+    pub(crate) fn start(name: &str, mut command: Command) -> (Self, Value) {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -72,7 +72,7 @@ impl Driver {
     }
 
     /// Sends a request and returns its answer. Panics with the child's words if it refuses.
-    pub fn call(&mut self, op: &str, fields: Value) -> Value {
+    pub(crate) fn call(&mut self, op: &str, fields: Value) -> Value {
         match self.try_call(op, fields) {
             Ok(answer) => answer,
             Err(error) => panic!("{}: {op}: {error}", self.name),
@@ -80,7 +80,7 @@ impl Driver {
     }
 
     /// Sends a request; the error is what the child says.
-    pub fn try_call(&mut self, op: &str, fields: Value) -> Result<Value, String> {
+    pub(crate) fn try_call(&mut self, op: &str, fields: Value) -> Result<Value, String> {
         let id = self.next_id;
         self.next_id += 1;
         let mut request = json!({"id": id, "op": op});
@@ -105,7 +105,7 @@ impl Driver {
     }
 
     /// Writes one line that needs no answer.
-    pub fn say(&mut self, line: &Value) {
+    pub(crate) fn say(&mut self, line: &Value) {
         let input = self.input.as_mut().expect("the child's input is open");
         writeln!(input, "{line}")
             .and_then(|()| input.flush())
@@ -113,7 +113,12 @@ impl Driver {
     }
 
     /// Takes the first event that fits, waiting for it; `what` is for the message when it does not come.
-    pub fn wait(&mut self, what: &str, within: Duration, fits: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn wait(
+        &mut self,
+        what: &str,
+        within: Duration,
+        fits: impl Fn(&Value) -> bool,
+    ) -> Value {
         match self.wait_for(within, &fits) {
             Some(event) => event,
             None => panic!(
@@ -124,7 +129,11 @@ impl Driver {
     }
 
     /// As [`Self::wait`], but nothing is an answer too.
-    pub fn wait_for(&mut self, within: Duration, fits: &impl Fn(&Value) -> bool) -> Option<Value> {
+    pub(crate) fn wait_for(
+        &mut self,
+        within: Duration,
+        fits: &impl Fn(&Value) -> bool,
+    ) -> Option<Value> {
         let end = Instant::now() + within;
         if let Some(at) = self.events.iter().position(fits) {
             return self.events.remove(at);
@@ -139,18 +148,13 @@ impl Driver {
     }
 
     /// All events so far that fit, taken.
-    pub fn take(&mut self, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
+    pub(crate) fn take(&mut self, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
         while let Ok(line) = self.lines.try_recv() {
             self.events.push_back(line);
         }
         let (taken, kept): (Vec<_>, Vec<_>) = self.events.drain(..).partition(|event| fits(event));
         self.events = kept.into();
         taken
-    }
-
-    /// The child's process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     fn next_line(&mut self, end: Instant) -> Option<Value> {

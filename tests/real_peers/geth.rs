@@ -8,9 +8,6 @@
 //! | `relay` | lines, crosswise arrivals, lives, pools larger than a packet |
 //! | `demands` | bloom filters and proof of work that peers ask for |
 
-// Outside of functions marked as tests, failing is still all that these can do.
-#![allow(clippy::panic)]
-
 mod connection;
 mod demands;
 mod messages;

@@ -1,14 +1,5 @@
 //! Our MVDS node against the two published Go libraries: v0.0.23 (the dialect of every deployed client) and v0.0.25
 //! (the compact dialect). The test carries the payloads between them and reads each one on the way.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
-
-#[path = "real_peers/driver.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses its share of the driver"
-)]
-mod driver;
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -19,8 +10,9 @@ use bridge::mvds::node::{Bodies, Config, Mode, Node, NodeError, Now, Output, Pee
 use bridge::mvds::payload::{Dialect, Message, Metadata, Payload, PayloadError};
 use bridge::mvds::record::Change;
 use bridge::mvds::retry::Retry;
-use driver::Driver;
 use serde_json::{Value, json};
+
+use crate::driver::Driver;
 
 const KEY_A: &str = "04cab365fcbb92f82b9c47ceaa27d654268606dea9cd658e369abf5c3fc59d0fa27b4a47db1e94e30b0889af02714ac6a77a6ff47edcde93a1d0302950f7eed807";
 const KEY_B: &str = "04eb0177131d07520da774ce45687054fd8b57ca51ea80c0de63624c1f7856d237b7290383a7d74c102136f222bbc4c64a68f5e04dfca69c30bddabfa99a8fd016";
