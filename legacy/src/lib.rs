@@ -15,6 +15,7 @@
 //! | `shell` | sockets and timers, behind the feature |
 //! | [`now`], [`error`] | time as it is handed in; whose fault an error is |
 
+#![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 pub mod enode;

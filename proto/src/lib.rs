@@ -10,6 +10,8 @@
 //! | [`mvds::compact`] | `mvds_compact.proto` | the same with the field numbers 1 to 4 |
 //! | [`mixbridge::v1`] | `mixbridge.proto` | requests and responses of the gateway |
 
+#![forbid(unsafe_code)]
+
 /// MVDS, dialect 5000.
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 pub mod mvds {
