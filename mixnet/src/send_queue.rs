@@ -293,7 +293,7 @@ mod tests {
             bytes: vec![0; 1_200_001],
         };
         assert_eq!(
-            queue.push_forward(peer_key(1), long, [1; 8]),
+            queue.push_forward(peer_key(1), long, [1; 8], Urgency::Prompt),
             Err(Oversize(1_200_001))
         );
         assert_eq!(queue.frames(), 0);

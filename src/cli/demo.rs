@@ -138,7 +138,7 @@ async fn sight(network: &Network) -> report::Sight {
         );
     }
     let peers = network.bridge.mix_peers().await;
-    let knows_edge = peers.iter().any(|peer| *peer == network.edge.peer_id);
+    let knows_edge = peers.contains(&network.edge.peer_id);
     let is_relay = |peer: &String| {
         network
             .relays

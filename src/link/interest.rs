@@ -148,9 +148,7 @@ impl Interests {
         };
         for prefix in wanted {
             let known = |other: &Prefix| other.contains(prefix);
-            if followed.prefixes.iter().any(known)
-                || followed.left_out.iter().any(|other| *other == prefix)
-            {
+            if followed.prefixes.iter().any(known) || followed.left_out.contains(&prefix) {
                 continue;
             }
             // A group swallows the topics in it.

@@ -23,7 +23,7 @@ impl Way {
     }
 
     /// The node that takes the message from its sender, or from Whisper.
-    fn first<'a>(self, journey: &'a Journey) -> &'a [(String, u64)] {
+    fn first(self, journey: &Journey) -> &[(String, u64)] {
         match self {
             Self::ToBob => &journey.edge,
             Self::ToAlice => &journey.bridge,
