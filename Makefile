@@ -39,7 +39,7 @@ bench: setup ## criterion benches of the cores (ns per operation, ratios)
 
 bench-way: setup ## 200 messages each way through a devnet, with a table of latencies
 	cargo build --locked --bin ferry
-	"$(FERRY)" demo --messages 200 --every-ms 500 --quiet
+	"$(FERRY)" demo --messages 200 --every-ms 1000 --quiet
 
 setup: ## install or name what the build needs
 	@bash tests/setup.sh build
