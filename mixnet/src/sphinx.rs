@@ -4,8 +4,8 @@
 //! From s_i come the keys of the hop: one for its layer of the routing (AES-CTR, and HMAC over what it reads), one for its layer
 //! of the payload (LIONESS, a cipher over the whole block, so that a flipped bit destroys the message instead of marking it).
 //!
-//! - [`build`]: a packet along a path
-//! - [`peel`]: take one layer off
+//! - [`build()`]: a packet along a path
+//! - [`peel()`]: take one layer off
 //! - [`make_surb`], [`Surb`], [`SurbKeys`], [`SurbStock`]: replies to somebody whom the replier cannot find
 
 mod build;

@@ -77,7 +77,7 @@ impl ReplyKey {
 
 /// Makes a reply block whose path ends at the maker itself, and the keys that open the reply.
 ///
-/// `path`, `delays_ms` and `secret` are as for [`super::build`].
+/// `path`, `delays_ms` and `secret` are as for [`super::build()`].
 pub fn make(
     path: &[Hop],
     delays_ms: &[u16],
