@@ -7,6 +7,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::mixnet::descriptor::Descriptor;
 use bridge::engine::{self, Engine};
@@ -48,12 +49,13 @@ impl Watching {
             .life(&trace.hash)
             .and_then(|life| life.stages.first())
             .map(|step| step.at_unix_ms);
-        if let (Some(accepted), Some(direction)) = (accepted, direction(trace.stage)) {
-            let took_ms = trace.at_unix_ms.saturating_sub(accepted);
-            self.metrics.observe_end_to_end(
-                direction,
-                std::time::Duration::from_millis(took_ms).as_secs_f64(),
-            );
+        let Some(accepted) = accepted else { return };
+        let took = Duration::from_millis(trace.at_unix_ms.saturating_sub(accepted)).as_secs_f64();
+        if trace.stage == Stage::Committed {
+            self.metrics.observe_commit(took);
+        }
+        if let Some(direction) = direction(trace.stage) {
+            self.metrics.observe_end_to_end(direction, took);
         }
     }
 }

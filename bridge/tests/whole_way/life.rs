@@ -175,6 +175,20 @@ fn stale_blocks_are_replaced() {
 }
 
 #[test]
+fn what_went_through_stale_blocks_is_repeated_at_once() {
+    let mut world = World::new(41, CALM, Mode::Batch);
+    register(&mut world);
+    world.run_for(10_000);
+    // The relay is gone, the edge does not know it yet, and Whisper speaks.
+    world.kill_blocks();
+    let (down, _) = talk(&mut world, 1);
+    world.tell_edge(client::Input::BlocksStale);
+    // Far less than the 8 s after which a delivery is repeated otherwise.
+    world.run_until(4_000, "the message", |world| all_arrived(world, &down, &[]));
+    assert_once(&world, &down);
+}
+
+#[test]
 fn large_envelopes_cross_in_many_frames() {
     let gentle = Weather { loss: 2, ..CALM };
     let mut world = World::new(38, gentle, Mode::Batch);

@@ -251,7 +251,8 @@ impl Connection {
                     Some(order) => Some(order),
                     None => return Ended::GivenUp,
                 },
-                reason = &mut self.inlet.quit => match reason {
+                // What was handed over before leaves first, unless the peer does not read: its sender was told that it is on its way.
+                reason = &mut self.inlet.quit, if self.inlet.orders.is_empty() || self.unsent.len() >= UNSENT_LEN_MAX => match reason {
                     Ok(reason) => {
                         self.session.handle(now(), Input::Disconnect(reason));
                         None

@@ -137,6 +137,9 @@ impl Registrations {
             let record = registration.record().encode_to_vec();
             turn.ledger
                 .put(Family::Registrations, session_key(tag, 0), record);
+            // What went through the discarded blocks is probably lost; its envelopes are young only now.
+            let client = registration.client;
+            self.node.hasten(node_now(turn.now), &client);
         }
         self.add_blocks(turn, tag, order, top_up.blocks);
     }

@@ -54,6 +54,26 @@ impl Node {
         }
     }
 
+    /// The way to a peer has changed: what was sent on the old one and is not acked is sent again in the next epoch.
+    pub fn hasten(&mut self, now: Now, peer: &PeerId) {
+        self.advance(now);
+        let at = self.epoch + 1;
+        let Some(entry) = self.peers.get_mut(peer) else {
+            return;
+        };
+        let waits = |track: &super::peer::Track| matches!(track.progress, Progress::Due { at: due } if due > at);
+        let waiting: Vec<_> = entry
+            .tracks
+            .iter()
+            .filter(|(_, track)| waits(track))
+            .map(|(id, track)| (*id, track.count))
+            .collect();
+        for (id, count) in waiting {
+            entry.advance(&id, count, Progress::Due { at });
+        }
+        self.reschedule(*peer);
+    }
+
     /// Whether there is an own record, of which the peer may say that it has the message.
     fn tracks_own(&self, peer: PeerId, id: &MessageId) -> bool {
         let track = self.peers.get(&peer).and_then(|peer| peer.tracks.get(id));

@@ -477,6 +477,24 @@ fn a_peer_without_a_sign_of_life_is_parked_and_taken_up_again() {
 }
 
 #[test]
+fn a_changed_way_repeats_what_is_not_acked_at_once_and_counts_it() {
+    let mut bench = Bench::batch();
+    let id = bench.append(b"hello");
+    bench.pass(1);
+    assert_eq!(bench.send().len(), 1);
+    bench.pass(1);
+    assert!(bench.send().is_empty(), "its next gap is 30 epochs");
+    bench.node.hasten(bench.now, &PEER);
+    bench.pass(1);
+    assert_eq!(bench.send().len(), 1);
+    assert_eq!(bench.node.states(&PEER).next().unwrap().1.count, 2);
+    bench.receive(&acking(id));
+    bench.node.hasten(bench.now, &PEER);
+    bench.pass(1);
+    assert!(bench.send().is_empty(), "nothing is left to repeat");
+}
+
+#[test]
 fn a_refused_draft_changes_nothing() {
     let mut bench = Bench::batch();
     bench.append(b"hello");
