@@ -186,8 +186,20 @@ impl World {
         self.near.hears(&self.far.key.clone(), &back);
     }
 
-    /// Everything said was shown once, and no MVDS record is left on either side.
-    fn settle(
+    /// No MVDS record is left on either side.
+    fn settle(&mut self) {
+        for (who, left) in [
+            ("near", self.near.settles()),
+            ("far", self.far.settles()),
+        ] {
+            if let Err(left) = left {
+                panic!("{who} keeps MVDS records: {left}\n{}", self.diagnosis());
+            }
+        }
+    }
+
+    /// Everything said is stored once, and nothing was shown twice.
+    fn count(
         &mut self,
         near_private: usize,
         far_private: usize,
