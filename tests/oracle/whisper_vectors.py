@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes envelope.json, payload.json and bloom.json next to itself.
+"""Writes vectors/whisper/*.json: `python3 whisper_vectors.py DIRECTORY`.
 
 An implementation of its own (Keccak, secp256k1 and RLP are written out here; AES, PBKDF2 and HMAC come from the Python
 package `cryptography` and the standard library), so that these files are not the echo of the code that they test.
@@ -9,8 +9,9 @@ Deterministic: running it again changes nothing.
 import hashlib
 import hmac
 import json
-import os
 import struct
+import sys
+from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -230,18 +231,16 @@ class File:
         test |= {"result": "valid", "output": output} if reason is None else {"result": "invalid", "reason": reason}
         self.tests.append(test)
 
-    def write(self, name):
+    def write(self, path):
         notes = {flag: {"description": text, "effect": effect} for flag, (text, effect) in sorted(self.notes.items())}
         assert all(flag in notes for test in self.tests for flag in test["flags"])
         whole = {"schema": "ferry-vectors/1", "kind": self.kind, "numberOfTests": len(self.tests), "notes": notes, "tests": self.tests}
-        path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name)
-        with open(path, "w", encoding="ascii") as file:
-            file.write(json.dumps(whole, indent=1) + "\n")
+        path.write_text(json.dumps(whole, indent=1) + "\n", encoding="ascii")
         negative = sum(test["result"] == "invalid" for test in self.tests)
-        print(f"{name}: {len(self.tests)} tests, {negative} of them negative")
+        print(f"{path.name}: {len(self.tests)} tests, {negative} of them negative")
 
 
-def envelopes():
+def envelopes(folder):
     file = File("whisper-envelope", {
         "published": ("From go-ethereum, or from a table that was computed with it.", ""),
         "least_nonce": ("The nonce is the least one that suffices, as every Go node and every canonical sealer finds it.", ""),
@@ -368,10 +367,10 @@ def envelopes():
     for _ in range(200):
         deep = listed(deep)
     broken("two hundred lists in each other", deep)
-    file.write("envelope.json")
+    file.write(folder / "envelope.json")
 
 
-def payloads():
+def payloads(folder):
     file = File("whisper-payload", {
         "published": ("From a table that was computed with go-ethereum's whisperv6.", ""),
         "padding": ("Lengths around the padding unit of 256.", ""),
@@ -461,7 +460,7 @@ def payloads():
         closed(comment, ["curve"], ecies(to, text, ephemeral, point=bad), private_key=secret)
     for length in (1, 8, 15):
         closed(f"a body of {length} bytes under a valid tag", ["short_body"], ecies(to, b"", ephemeral, iv=bytes(16))[:65] + short_body(to, ephemeral, length), private_key=secret)
-    file.write("payload.json")
+    file.write(folder / "payload.json")
 
 
 def short_body(to, ephemeral, length):
@@ -470,7 +469,7 @@ def short_body(to, ephemeral, length):
     return bytes(length) + hmac.digest(hashlib.sha256(keys[16:]).digest(), bytes(length), "sha256")
 
 
-def blooms():
+def blooms(folder):
     file = File("whisper-bloom", {
         "published": ("From a table that was computed with go-ethereum's whisperv6.", ""),
         "collision": ("Two bits share a byte; the later one replaces the earlier.", "A node that ORs withholds what Go nodes want."),
@@ -497,7 +496,7 @@ def blooms():
                 file.add(f"{text} under all but its bit of byte {at}", [], {"topic": text, "filter": bytes(lacking).hex()}, reason="mismatch")
     for text in ("", "70", "70a4be", "70a4beef00", "70a4beef70a4beef"):
         file.add("no topic", ["length"], {"topic": text}, reason="length")
-    file.write("bloom.json")
+    file.write(folder / "bloom.json")
 
 
 EIP8_A = bytes.fromhex("49a7b37aa6f6645917e7b807e9d1c00d4fa71f18343b0d4122a4d2df64dd6fee")
@@ -505,6 +504,7 @@ EIP8_B = bytes.fromhex("b71c71a67e1177ad4e901695e1b4b9ee17ae16c6668d313eac2f96db
 EPHEMERAL_A = bytes.fromhex("869d6ecf5211f1cc60418a13b9d870b22959d0c16f02bec714c960dd2298a32d")
 
 if __name__ == "__main__":
-    envelopes()
-    payloads()
-    blooms()
+    folder = Path(sys.argv[1])
+    envelopes(folder)
+    payloads(folder)
+    blooms(folder)
