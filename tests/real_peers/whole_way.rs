@@ -188,10 +188,7 @@ impl World {
 
     /// No MVDS record is left on either side.
     fn settle(&mut self) {
-        for (who, left) in [
-            ("near", self.near.settles()),
-            ("far", self.far.settles()),
-        ] {
+        for (who, left) in [("near", self.near.settles()), ("far", self.far.settles())] {
             if let Err(left) = left {
                 panic!("{who} keeps MVDS records: {left}\n{}", self.diagnosis());
             }
