@@ -187,3 +187,121 @@ impl Interests {
 fn share(prefix: Prefix) -> f64 {
     f64::exp2(-f64::from(prefix.bits()))
 }
+
+#[cfg(test)]
+mod tests {
+    use ::legacy::shh::Topic;
+    use ::legacy::shh::interest::Hint;
+
+    use super::*;
+
+    const ALICE: NodeId = NodeId::new([1; 32]);
+    const BOB: NodeId = NodeId::new([2; 32]);
+
+    fn interests(hints: &[&str], follow_all: bool, max_share: f64) -> Interests {
+        let hints: Vec<Hint> = hints
+            .iter()
+            .map(|text| Hint::parse(text).unwrap())
+            .collect();
+        Interests::new(Dictionary::new(&hints), follow_all, max_share)
+    }
+
+    fn bloom(chats: &[&str]) -> Option<Bloom> {
+        Some(Bloom::of_topics(
+            chats.iter().map(|name| Topic::of_name(name)),
+        ))
+    }
+
+    /// Whether every chat's topic is in some prefix.
+    fn covers(prefixes: &[Prefix], chats: &[&str]) -> bool {
+        chats.iter().all(|chat| {
+            let topic = *Topic::of_name(chat).as_bytes();
+            prefixes.iter().any(|prefix| prefix.matches(topic))
+        })
+    }
+
+    #[test]
+    fn a_client_that_subscribes_chat_by_chat_is_followed_all_along() {
+        let interests = interests(&[], false, 1.0);
+        assert_eq!(interests.wanted(ALICE, Some(Bloom::EMPTY)), None);
+        assert_eq!(interests.followed().client, ClientState::WaitingForTopics);
+        let first = interests.wanted(ALICE, bloom(&["status"])).unwrap();
+        assert!(covers(&first, &["status"]));
+        let second = interests
+            .wanted(ALICE, bloom(&["status", "ferry"]))
+            .unwrap();
+        assert!(covers(&second, &["status", "ferry"]));
+        assert_eq!(
+            interests.wanted(ALICE, bloom(&["status", "ferry"])),
+            None,
+            "nothing new"
+        );
+        assert_eq!(interests.followed().client, ClientState::Following);
+    }
+
+    #[test]
+    fn a_hint_narrows_what_is_followed() {
+        let without = interests(&[], false, 1.0);
+        let with = interests(&["status"], false, 1.0);
+        let wide = without.wanted(ALICE, bloom(&["status"])).unwrap();
+        let narrow = with.wanted(ALICE, bloom(&["status"])).unwrap();
+        assert_eq!(
+            narrow,
+            [Prefix::of_topic(*Topic::of_name("status").as_bytes(), 8).unwrap()]
+        );
+        assert!(covers(&wide, &["status"]) && with.followed().share < without.followed().share);
+    }
+
+    #[test]
+    fn a_full_filter_waits_unless_everything_is_to_be_followed() {
+        let waiting = interests(&[], false, 1.0);
+        assert_eq!(waiting.wanted(ALICE, None), None);
+        assert_eq!(waiting.wanted(ALICE, Some(Bloom::FULL)), None);
+        assert_eq!(waiting.followed().client, ClientState::WaitingForTopics);
+        let following = interests(&[], true, 1.0);
+        assert_eq!(
+            following.wanted(ALICE, None),
+            Some(vec![Prefix::EVERYTHING])
+        );
+    }
+
+    #[test]
+    fn a_client_that_restarts_or_leaves_keeps_its_prefixes() {
+        let interests = interests(&["status"], false, 1.0);
+        let prefixes = interests.wanted(ALICE, bloom(&["status"])).unwrap();
+        assert_eq!(interests.gone(ALICE), None);
+        assert_eq!(interests.followed().client, ClientState::WaitingForClient);
+        assert_eq!(interests.wanted(ALICE, Some(Bloom::EMPTY)), None);
+        assert_eq!(interests.followed().prefixes, prefixes);
+    }
+
+    #[test]
+    fn two_clients_are_followed_together() {
+        let interests = interests(&["status", "ferry"], false, 1.0);
+        interests.wanted(ALICE, bloom(&["status"])).unwrap();
+        let both = interests.wanted(BOB, bloom(&["ferry"])).unwrap();
+        assert!(covers(&both, &["status", "ferry"]));
+        let one = interests.gone(ALICE).unwrap();
+        assert!(covers(&one, &["ferry"]) && !covers(&one, &["status"]));
+    }
+
+    #[test]
+    fn a_bound_leaves_prefixes_out_by_name_and_never_silently() {
+        let hints = ["status", "ferry", "chat"];
+        let interests = interests(&hints, false, 2.0 / 256.0);
+        let prefixes = interests.wanted(ALICE, bloom(&hints)).unwrap();
+        let followed = interests.followed();
+        assert_eq!(prefixes.len(), 2);
+        assert_eq!(followed.left_out.len(), 1);
+        assert!(followed.share <= 2.0 / 256.0);
+    }
+
+    #[test]
+    fn strangers_beyond_the_bound_are_not_kept() {
+        let interests = interests(&[], false, 1.0);
+        for n in 0..CLIENTS_MAX {
+            interests.wanted(NodeId::new([n as u8 + 10; 32]), bloom(&["status"]));
+        }
+        assert_eq!(interests.wanted(ALICE, bloom(&["other"])), None);
+    }
+}

@@ -127,10 +127,15 @@ impl Report {
         );
         let mut steps: Vec<(u64, String)> = Vec::new();
         for (place, life) in [("edge", &journey.edge), ("bridge", &journey.bridge)] {
-            steps.extend(
-                life.iter()
-                    .map(|(stage, at)| (*at, leg(journey.way, place, stage).to_owned())),
-            );
+            for (stage, at) in life {
+                // The bridge also brings a post back to whoever follows its topic, Alice's edge among them: not this journey.
+                let step = leg(journey.way, place, stage);
+                if let Some(step) =
+                    step.filter(|step| !steps.iter().any(|(_, known)| known == step))
+                {
+                    steps.push((*at, step.to_owned()));
+                }
+            }
         }
         steps.sort();
         let receiver = match journey.way {
@@ -236,15 +241,16 @@ impl Report {
     }
 }
 
-/// What a stage at a place means for a reader.
-fn leg<'a>(way: Way, place: &str, stage: &'a str) -> &'a str {
-    match (way, place, stage) {
+/// What a stage at a place means for a reader; nothing if it is no part of the way.
+fn leg<'a>(way: Way, place: &str, stage: &'a str) -> Option<&'a str> {
+    Some(match (way, place, stage) {
         (Way::ToBob, "edge", "accepted") => "accepted by the edge",
         (Way::ToBob, "edge", "committed") => "on the edge's disk, queued for the mixnet",
         (Way::ToBob, "bridge", "accepted") => "at the bridge, through three relays",
         (Way::ToBob, "bridge", "committed") => "on the bridge's disk",
         (Way::ToBob, "bridge", "posted") => "posted to Whisper",
         (Way::ToBob, "edge", "posted") => "the edge has the receipt, through three relays",
+        (Way::ToBob, _, "delivered" | "acked") => return None,
         (Way::ToAlice, "bridge", "accepted") => "accepted by the bridge from Whisper",
         (Way::ToAlice, "bridge", "committed") => "on the bridge's disk, queued for the mixnet",
         (Way::ToAlice, "bridge", "delivered") => "handed to the mixnet",
@@ -253,7 +259,7 @@ fn leg<'a>(way: Way, place: &str, stage: &'a str) -> &'a str {
         (Way::ToAlice, "edge", "committed") => "on the edge's disk",
         (Way::ToAlice, "edge", "delivered") => "handed to Alice's client",
         _ => stage,
-    }
+    })
 }
 
 fn seconds(from_ms: u64, to_ms: u64) -> f64 {
