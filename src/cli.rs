@@ -11,6 +11,7 @@ mod init;
 mod listen;
 mod out;
 mod run;
+mod runtime;
 mod send;
 mod vectors;
 mod version;

@@ -12,17 +12,20 @@
 //! calls back upward. To stop, the inputs of the core are closed first; it then writes what is left and hands out what
 //! that releases, the mixnet sends what rests in it, and the networks are closed last.
 
+mod bridge;
+mod core;
+mod edge;
 mod parts;
-mod roles;
 mod snapshot;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bridge::store::{RocksStore, StoreError};
+use ::bridge::store::{RocksStore, StoreError};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use self::core::{Core, Watching};
 use crate::api::View;
 use crate::config::Settings;
 use crate::directory::Directory;
@@ -34,7 +37,6 @@ use crate::metrics::Metrics;
 use crate::role::Role;
 use crate::status::{NodeStatus, Snapshot};
 use parts::{Mix, Whisper};
-use roles::Core;
 
 /// How long a core may write and hand out what is left when the node stops.
 const DRAIN_WITHIN: Duration = Duration::from_secs(4);
@@ -71,16 +73,16 @@ pub async fn start(
     let mut whisper = parts::whisper(&settings, &keys).await?;
     let mut mix = parts::mix(&settings, &keys, &topology)?;
 
-    let watching = roles::Watching {
+    let watching = Watching {
         ledger: ledger.clone(),
         metrics: metrics.clone(),
     };
     let mut idle = JoinSet::new();
     let core = match (&mut whisper, &mut mix, &store) {
-        (Some(whisper), Some(mix), Some(store)) if roles.has(Role::Bridge) => Some(roles::bridge(
+        (Some(whisper), Some(mix), Some(store)) if roles.has(Role::Bridge) => Some(bridge::start(
             &settings, &keys, whisper, mix, store, watching,
         )?),
-        (Some(whisper), Some(mix), Some(store)) => Some(roles::edge(
+        (Some(whisper), Some(mix), Some(store)) => Some(edge::start(
             &settings, &topology, whisper, mix, store, watching,
         )?),
         _ => {

@@ -14,7 +14,6 @@ use legacy::shh::seal::SymKey;
 use legacy::shh::{Bloom, Topic};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
@@ -103,19 +102,6 @@ fn unreachable_peer(address: SocketAddr, within: Duration) -> Failure {
         ),
         "check that the node runs, that the enode is its own, and that it has room for a peer",
     )
-}
-
-/// A runtime for one command.
-pub(super) fn runtime() -> Result<Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            Failure::from(StartError::Resources(format!(
-                "the runtime does not start: {error}"
-            )))
-        })
 }
 
 /// Randomness, seeded by the system.

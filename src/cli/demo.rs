@@ -16,7 +16,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::sync::mpsc;
 
-use super::client;
+use super::runtime;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use network::{Network, Node};
@@ -56,7 +56,7 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 const CHAT: &str = "ferry-demo";
 
 pub(super) fn run(options: &Options) -> Result<Exit, Failure> {
-    client::runtime()?.block_on(show(options))
+    runtime::of_a_command()?.block_on(show(options))
 }
 
 async fn show(options: &Options) -> Result<Exit, Failure> {

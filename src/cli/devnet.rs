@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::out;
+use super::{out, runtime};
 use crate::devnet::{self, control};
 use crate::exit::Exit;
-use crate::failure::{Failure, StartError};
+use crate::failure::Failure;
 
 /// Starts a complete network on loopback, each node a child process with its own directory and ports.
 ///
@@ -104,14 +104,7 @@ fn start(start: &Start) -> Result<Exit, Failure> {
         dir: start.dir.clone(),
         seed: start.seed,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            Failure::from(StartError::Resources(format!(
-                "the runtime does not start: {error}"
-            )))
-        })?;
+    let runtime = runtime::of_a_node()?;
     let result = runtime.block_on(devnet::run(&options, &mut |event| {
         let line = if start.json {
             event.to_json().to_string()

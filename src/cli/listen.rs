@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::client::{self, Client};
-use super::out;
+use super::{out, runtime};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -60,7 +60,7 @@ pub(super) fn run(options: &Options) -> Result<Exit, Failure> {
     if let (true, Some(name)) = (topics.is_empty(), &options.password) {
         topics.push(Topic::of_name(name));
     }
-    client::runtime()?.block_on(print_all(options, &key, &topics))
+    runtime::of_a_command()?.block_on(print_all(options, &key, &topics))
 }
 
 async fn print_all(options: &Options, key: &OpenKey, topics: &[Topic]) -> Result<Exit, Failure> {

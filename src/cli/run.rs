@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio::net::TcpListener;
 
-use super::{id, out};
+use super::{id, out, runtime};
 use crate::api;
 use crate::config::Settings;
 use crate::directory::Directory;
@@ -45,14 +45,7 @@ pub(super) fn run(options: &Options) -> Result<Exit, Failure> {
     if let Some(warning) = warning {
         tracing::warn!("{warning}");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            Failure::from(StartError::Resources(format!(
-                "the runtime does not start: {error}"
-            )))
-        })?;
+    let runtime = runtime::of_a_node()?;
     let result = runtime.block_on(serve(options, settings, directory, keys));
     // What still blocks (a disk, a thread on standard input) is not waited for.
     runtime.shutdown_background();

@@ -15,7 +15,7 @@ use legacy::shh::{Bloom, Draft, Envelope, Topic};
 use serde_json::json;
 
 use super::client::{self, Client};
-use super::out;
+use super::{out, runtime};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -80,7 +80,7 @@ pub(super) fn run(options: &Options) -> Result<Exit, Failure> {
     }
     let payload = payload(options)?;
     let sealed = seal_payload(options, &payload)?;
-    client::runtime()?.block_on(deliver(options, topic, sealed))
+    runtime::of_a_command()?.block_on(deliver(options, topic, sealed))
 }
 
 fn payload(options: &Options) -> Result<Vec<u8>, Failure> {

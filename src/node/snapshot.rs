@@ -13,8 +13,8 @@ use bridge::port::BridgeId;
 use bridge::store::{Family, RocksStore};
 use tokio::sync::watch;
 
+use super::core::{Core, Doing};
 use super::parts::{Mix, Whisper};
-use super::roles::{Core, Doing};
 use crate::config::Settings;
 use crate::identity::{self, Identity};
 use crate::link::interest::Interests;

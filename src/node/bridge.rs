@@ -1,0 +1,121 @@
+//! The role of the bridge: the engine between its two networks.
+
+use std::sync::Arc;
+
+use bridge::engine::{self, Engine};
+use bridge::gateway::seal::ExchangeSecret;
+use bridge::port::{BridgeId, Envelope, Object, ReplyBlock, Stage};
+use bridge::runner;
+use bridge::store::{RocksStore, Store};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::core::{Core, Doing, Watching, port, put};
+use super::parts::{self, Mix, Whisper};
+use crate::config::Settings;
+use crate::failure::StartError;
+use crate::keystore::Keys;
+use crate::link;
+
+/// Opens the engine on its store and joins it to both networks.
+pub(super) fn start(
+    settings: &Settings,
+    keys: &Keys,
+    whisper: &mut Whisper,
+    mix: &mut Mix,
+    store: &Arc<RocksStore>,
+    watching: Watching,
+) -> Result<Core, StartError> {
+    let config = config(settings, keys, mix)?;
+    let store: Arc<dyn Store> = store.clone();
+    let engine = Engine::open(config, store.clone(), runner::now()).map_err(parts::open_failed)?;
+    let running = runner::spawn(engine, store);
+
+    let (from_whisper, from_mix) = (whisper.take_events()?, mix.take_events()?);
+    let mut feeds = JoinSet::new();
+    feeds.spawn(link::legacy::to_bridge(from_whisper, running.input.clone()));
+    feeds.spawn(link::mixnet::to_bridge(from_mix, running.input.clone()));
+
+    let (whisper, mix) = (whisper.handle.clone(), mix.handle.clone());
+    let core = running.input.downgrade();
+    let mut ports = JoinSet::new();
+    let posts = port(&mut ports, {
+        let core = core.clone();
+        move |envelope| {
+            let (whisper, core) = (whisper.clone(), core.clone());
+            async move { link::legacy::publish(&whisper, envelope, &core).await }
+        }
+    });
+    let replies = port(&mut ports, move |(blocks, object)| {
+        let mix = mix.clone();
+        async move { link::mixnet::reply(&mix, blocks, object).await }
+    });
+    let out = Out {
+        posts,
+        replies,
+        core,
+        watching,
+    };
+    ports.spawn(out.hand_out(running.output));
+    Ok(Core {
+        doing: Doing::Bridge(running.status),
+        feeds,
+        task: running.task,
+        ports,
+    })
+}
+
+fn config(settings: &Settings, keys: &Keys, mix: &Mix) -> Result<engine::Config, StartError> {
+    Ok(engine::Config {
+        id: BridgeId(*mix.handle.peer().as_bytes()),
+        gateway_secret: ExchangeSecret::from_bytes(*parts::gateway(keys)?.expose()),
+        inspect: Arc::new(link::legacy::Reader),
+        seed: *parts::seed(settings, parts::SeedFor::Core)?,
+        frame_capacity: ::mixnet::fragment::FRAME_FRAGMENT_MAX,
+        retry: engine::RETRY,
+        reseal: settings.bridge.reseal,
+    })
+}
+
+/// Where the outputs of the engine go.
+struct Out {
+    posts: mpsc::Sender<Envelope>,
+    replies: mpsc::Sender<(Vec<ReplyBlock>, Object)>,
+    core: mpsc::WeakSender<engine::Input>,
+    watching: Watching,
+}
+
+impl Out {
+    async fn hand_out(self, mut outputs: mpsc::Receiver<engine::Output>) {
+        let sealer = link::legacy::Sealer::default();
+        let mut sealing = JoinSet::new();
+        while let Some(output) = outputs.recv().await {
+            match output {
+                engine::Output::Publish { envelope } => put(&self.posts, envelope).await,
+                engine::Output::Reply { blocks, object } => {
+                    put(&self.replies, (blocks, object)).await
+                }
+                engine::Output::Work(job) => {
+                    sealing.spawn(sealer.clone().seal(job, self.core.clone()));
+                }
+                engine::Output::Trace(trace) => self.watching.note(&trace, direction),
+                // The runner writes these itself.
+                engine::Output::Commit { .. } => {}
+            }
+            while sealing.try_join_next().is_some() {}
+        }
+    }
+}
+
+/// The direction in which an envelope has crossed with this stage.
+fn direction(stage: Stage) -> Option<&'static str> {
+    match stage {
+        Stage::Posted => Some("to_whisper"),
+        Stage::Acked => Some("to_mix"),
+        Stage::Accepted
+        | Stage::Committed
+        | Stage::Delivered
+        | Stage::Resealed
+        | Stage::Refused => None,
+    }
+}
