@@ -1,4 +1,4 @@
-//! The handshake vectors of the repository against this build.
+//! The vectors of the transport of the repository against this build.
 #![cfg(feature = "vectors")]
 #![allow(
     clippy::unwrap_used,
@@ -49,6 +49,26 @@ fn auth() {
 #[test]
 fn ack() {
     check(include_str!("../../vectors/rlpx/ack.json"));
+}
+
+#[test]
+fn secrets() {
+    check(include_str!("../../vectors/rlpx/secrets.json"));
+}
+
+#[test]
+fn frame() {
+    check(include_str!("../../vectors/rlpx/frame.json"));
+}
+
+#[test]
+fn frame_ciphertext() {
+    check(include_str!("../../vectors/rlpx/frame_ciphertext.json"));
+}
+
+#[test]
+fn hello() {
+    check(include_str!("../../vectors/rlpx/hello.json"));
 }
 
 #[test]

@@ -157,6 +157,8 @@ def main():
     checked, failures = 0, []
     for path in sorted(Path(sys.argv[1]).glob("*.json")):
         file = json.loads(path.read_text(encoding="ascii"))
+        if file["kind"] not in OLD:
+            continue
         answers = [compare(file["kind"], test) for test in file["tests"]]
         checked += len(answers)
         failures += filter(None, answers)

@@ -8,7 +8,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Refusal, field};
+use super::{Refusal, array, field};
 use crate::identity::SecretKey;
 use crate::rlpx::ecies::EciesError;
 use crate::rlpx::handshake::{Ack, Auth, Form, HandshakeError};
@@ -36,10 +36,7 @@ pub(super) fn ack(input: &Value) -> Result<Value, Refusal> {
 }
 
 fn key(input: &Value) -> Result<SecretKey, Refusal> {
-    let bytes = field(input, "private_key")?
-        .try_into()
-        .map_err(|_| Refusal::INPUT)?;
-    SecretKey::from_bytes(&bytes).map_err(|_| Refusal::INPUT)
+    SecretKey::from_bytes(&array(input, "private_key")?).map_err(|_| Refusal::INPUT)
 }
 
 const fn form(form: Form) -> &'static str {
@@ -49,7 +46,7 @@ const fn form(form: Form) -> &'static str {
     }
 }
 
-const fn refusal(error: HandshakeError) -> Refusal {
+pub(super) const fn refusal(error: HandshakeError) -> Refusal {
     let reason = match error {
         HandshakeError::Incomplete { .. } | HandshakeError::Ecies(EciesError::TooShort { .. }) => {
             "incomplete"

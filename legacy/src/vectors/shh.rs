@@ -19,7 +19,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Refusal, field};
+use super::{Refusal, array, as_parsed, field, optional, refuse};
 use crate::identity::SecretKey;
 use crate::shh::bloom::Bloom;
 use crate::shh::envelope::Envelope;
@@ -40,15 +40,15 @@ pub(super) fn run(kind: &str, input: &Value) -> Option<Result<Value, Refusal>> {
 
 fn envelope(input: &Value) -> Result<Value, Refusal> {
     let envelope = Envelope::parse(&field(input, "rlp")?).map_err(|_| refuse("malformed"))?;
-    let now = number(input, "now", Value::as_u64)?
+    let now = optional(input, "now", Value::as_u64)?
         .map(|now| u32::try_from(now).map_err(|_| Refusal::INPUT))
         .transpose()?;
     let size_max =
-        number(input, "max_size", Value::as_u64)?.map_or(Ok(ENVELOPE_LEN_MAX), usize::try_from);
+        optional(input, "max_size", Value::as_u64)?.map_or(Ok(ENVELOPE_LEN_MAX), usize::try_from);
     check(&envelope, now, size_max.map_err(|_| Refusal::INPUT)?)
         .map_err(|reject| refuse(reason(&reject)))?;
     let pow = now.map_or(envelope.pow(), |now| envelope.pow_at(now));
-    if number(input, "min_pow", Value::as_f64)?.is_some_and(|min_pow| pow < min_pow) {
+    if optional(input, "min_pow", Value::as_f64)?.is_some_and(|min_pow| pow < min_pow) {
         return Err(refuse("low_pow"));
     }
     if filter(input, "bloom")?.is_some_and(|bloom| !bloom.wants(envelope.topic())) {
@@ -125,29 +125,4 @@ fn filter(input: &Value, name: &str) -> Result<Option<Bloom>, Refusal> {
         None | Some(Value::Null) => Ok(None),
         Some(_) => array(input, name).map(|bytes| Some(Bloom::new(bytes))),
     }
-}
-
-fn array<const N: usize>(input: &Value, name: &str) -> Result<[u8; N], Refusal> {
-    field(input, name)?.try_into().map_err(|_| Refusal::INPUT)
-}
-
-fn number<T>(
-    input: &Value,
-    name: &str,
-    read: impl Fn(&Value) -> Option<T>,
-) -> Result<Option<T>, Refusal> {
-    match input.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => read(value).map(Some).ok_or(Refusal::INPUT),
-    }
-}
-
-/// The number as it comes out of a file that holds its shortest decimal form: the parser may be off by the last bit,
-/// and is then off by the same bit here.
-fn as_parsed(number: f64) -> Value {
-    serde_json::from_str(&format!("{number:?}")).unwrap_or(Value::Null)
-}
-
-fn refuse(reason: &'static str) -> Refusal {
-    Refusal { reason }
 }
