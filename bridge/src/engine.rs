@@ -348,17 +348,9 @@ fn answer(
 }
 
 fn stamp(effect: &mut Effect, now: Now) {
-    if let Effect::Trace(trace) = effect
-        && trace.at_unix_ms == 0
-    {
-        trace.at_unix_ms = now.unix_ms;
+    if let Effect::Trace(trace) = effect {
+        crate::turn::stamp(trace, now);
     }
-}
-
-/// When the wall clock will show this second, on the clock that does not jump.
-fn at(now: Now, unix_s: u32) -> Instant {
-    let left_ms = (u64::from(unix_s) * 1000).saturating_sub(now.unix_ms);
-    now.mono + Duration::from_millis(left_ms)
 }
 
 /// Between two steps of the sweeps: 256 entries each, so a million are walked in half a day.

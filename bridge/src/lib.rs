@@ -14,6 +14,7 @@
 //! | `life` | a new seed for each life of a store |
 //! | `seen` | what was taken already, for seven days |
 //! | `prefixes` | sets of topic prefixes |
+//! | `turn` | what the parts of a core share while one input is handled |
 //! | `tracks` | where MVDS records lie in the store |
 //! | `runner` | runs a core on tokio and its store, behind the feature `shell` |
 //! | [`error`] | why a core cannot be opened |
@@ -38,5 +39,6 @@ pub mod runner;
 mod seen;
 pub mod store;
 mod tracks;
+mod turn;
 #[cfg(feature = "vectors")]
 pub mod vectors;

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use crate::gateway::kinds::{Kind, REPLY_BLOCK_LEN, ReplyBlock, Tag};
 pub use crate::gateway::prefix::Prefix;
@@ -24,6 +24,12 @@ impl Now {
     /// The wall clock in whole Unix seconds.
     pub fn unix(&self) -> u32 {
         u32::try_from(self.unix_ms / 1000).unwrap_or(u32::MAX)
+    }
+
+    /// When the wall clock will show this second, on the clock that does not jump.
+    pub(crate) fn when(&self, unix_s: u32) -> Instant {
+        let left_ms = (u64::from(unix_s) * 1000).saturating_sub(self.unix_ms);
+        self.mono + Duration::from_millis(left_ms)
     }
 }
 

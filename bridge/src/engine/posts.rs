@@ -20,7 +20,6 @@ use std::time::{Duration, Instant};
 
 use prost::Message as _;
 
-use super::at;
 use super::heard::Heard;
 use super::record::PostRecord;
 use super::reseal;
@@ -220,7 +219,7 @@ impl Posts {
         if policy::timing(facts.expiry, now_s) == Timing::Expired {
             self.late(turn, id, Reason::NoPeers);
         } else if now_s < policy::publish_from(facts.sent) {
-            self.wake(id, at(turn.now, policy::publish_from(facts.sent)));
+            self.wake(id, turn.now.when(policy::publish_from(facts.sent)));
         } else {
             self.publish(turn, id);
         }
@@ -349,7 +348,7 @@ impl Posts {
             post.reply = None;
         }
         self.save(turn, id);
-        self.wake(id, at(turn.now, forget));
+        self.wake(id, turn.now.when(forget));
     }
 
     fn forget(&mut self, turn: &mut Turn<'_>, id: PostId) {
@@ -396,7 +395,7 @@ impl Posts {
                     .retry_until
                     .max(post.answer.time)
                     .saturating_add(MEMORY_S);
-                self.wake(id, at(turn.now, forget));
+                self.wake(id, turn.now.when(forget));
             }
         }
     }

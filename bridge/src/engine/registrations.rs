@@ -30,7 +30,7 @@ use crate::mvds::record::Change;
 use crate::port::{EnvelopeHash, Now, Prefix, Stage, Tag};
 use crate::prefixes::pack;
 use crate::store::Family;
-use crate::tracks::{held_key, node_now, state_key};
+use crate::tracks::{self, node_now};
 use credit::Credit;
 use session::Keys;
 
@@ -112,7 +112,7 @@ impl Registrations {
 
     pub(crate) fn next_deadline(&self, now: Now) -> Option<Instant> {
         let paced = self.paced.first().map(|(at, _)| *at);
-        let lease = self.leases.first().map(|(until, _)| super::at(now, *until));
+        let lease = self.leases.first().map(|(until, _)| now.when(*until));
         [self.node.next_deadline(), paced, lease]
             .into_iter()
             .flatten()
@@ -166,19 +166,10 @@ impl Registrations {
                 turn.ledger.delete(Family::MvdsMessages, *id.bytes());
                 self.release(turn, &id);
             }
-            Change::PutState { peer, id, state } => {
-                turn.ledger
-                    .put(Family::MvdsStates, state_key(&peer, &id), state.to_bytes());
-            }
-            Change::DeleteState { peer, id } => {
-                turn.ledger
-                    .delete(Family::MvdsStates, state_key(&peer, &id));
-            }
-            Change::PutSeen { id, until } => {
-                turn.ledger
-                    .put(Family::MvdsStates, held_key(&id), until.to_be_bytes());
-            }
-            Change::DeleteSeen { id } => turn.ledger.delete(Family::MvdsStates, held_key(&id)),
+            Change::PutState { .. }
+            | Change::DeleteState { .. }
+            | Change::PutSeen { .. }
+            | Change::DeleteSeen { .. } => tracks::write(turn.ledger, change),
         }
     }
 

@@ -445,17 +445,9 @@ fn run(
 }
 
 fn stamp(effect: &mut Effect, now: Now) {
-    if let Effect::Trace(trace) = effect
-        && trace.at_unix_ms == 0
-    {
-        trace.at_unix_ms = now.unix_ms;
+    if let Effect::Trace(trace) = effect {
+        crate::turn::stamp(trace, now);
     }
-}
-
-/// When the wall clock will show this second, on the clock that does not jump.
-fn at(now: Now, unix_s: u32) -> Instant {
-    let left_ms = (u64::from(unix_s) * 1000).saturating_sub(now.unix_ms);
-    now.mono + Duration::from_millis(left_ms)
 }
 
 /// Envelope hashes that came from the bridge or the local client.

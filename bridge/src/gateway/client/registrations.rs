@@ -83,9 +83,7 @@ impl Registrations {
                 Stage::Live(live) => [
                     Some(live.next_ping.min(live.stock.replace_at)),
                     live.unregister_due,
-                    live.retired_at
-                        .is_none()
-                        .then(|| super::at(now, live.renew_at)),
+                    live.retired_at.is_none().then(|| now.when(live.renew_at)),
                 ],
             });
         own.chain([self.settle, self.node.next_deadline()])

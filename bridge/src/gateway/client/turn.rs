@@ -1,13 +1,13 @@
-//! One turn of the client: the time, what may be read and changed, and what shall be done afterwards.
+//! One turn of the client, and what it causes.
 
-use rand_chacha::ChaCha20Rng;
-use rand_core::Rng as _;
 use std::time::{Duration, Instant};
 
+use rand_core::Rng as _;
+
 use super::Config;
-use crate::counters::{Counters, Direction, DropReason};
-use crate::ledger::Ledger;
-use crate::port::{BridgeId, Envelope, EnvelopeHash, Now, Object, Stage, Trace};
+use crate::counters::{Direction, DropReason};
+use crate::port::{BridgeId, Envelope, Object, Trace};
+use crate::turn;
 
 /// What leaves the client once its batch is durable.
 pub(crate) enum Effect {
@@ -21,50 +21,16 @@ pub(crate) enum Effect {
     Trace(Trace),
 }
 
-/// What the parts of the client share while one input is handled.
-pub(crate) struct Turn<'a> {
-    pub(crate) now: Now,
-    pub(crate) config: &'a Config,
-    pub(crate) ledger: &'a mut Ledger<Effect>,
-    pub(crate) counters: &'a mut Counters,
-    pub(crate) rng: &'a mut ChaCha20Rng,
+impl From<Trace> for Effect {
+    fn from(trace: Trace) -> Self {
+        Effect::Trace(trace)
+    }
 }
 
+/// What the parts of the client share while one input is handled.
+pub(crate) type Turn<'a> = turn::Turn<'a, Config, Effect>;
+
 impl Turn<'_> {
-    /// Something happened to an envelope now.
-    pub(crate) fn trace(&mut self, hash: EnvelopeHash, stage: Stage) {
-        let at_unix_ms = self.now.unix_ms;
-        self.ledger.effect(Effect::Trace(Trace {
-            hash,
-            stage,
-            at_unix_ms,
-            reason: None,
-        }));
-    }
-
-    /// Something is true of an envelope as soon as this turn is durable.
-    pub(crate) fn trace_when_durable(&mut self, hash: EnvelopeHash, stage: Stage) {
-        self.ledger.effect(Effect::Trace(Trace {
-            hash,
-            stage,
-            at_unix_ms: 0,
-            reason: None,
-        }));
-    }
-
-    /// An envelope is given up.
-    pub(crate) fn refuse(&mut self, hash: EnvelopeHash, direction: Direction, reason: DropReason) {
-        self.counters.drop(direction, reason);
-        let at_unix_ms = self.now.unix_ms;
-        let reason = Some(reason.as_str());
-        self.ledger.effect(Effect::Trace(Trace {
-            hash,
-            stage: Stage::Refused,
-            at_unix_ms,
-            reason,
-        }));
-    }
-
     /// Something of what came from the bridge is dropped.
     pub(crate) fn drop(&mut self, reason: DropReason) {
         self.counters.drop(Direction::ToMix, reason);

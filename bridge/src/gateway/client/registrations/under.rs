@@ -12,10 +12,8 @@ use crate::gateway::seal::{Context, OVERHEAD, OpenError};
 use crate::mvds::id::MessageId;
 use crate::mvds::node::{Bodies, Output};
 use crate::mvds::payload::{Message, PAYLOAD_LEN_MAX};
-use crate::mvds::record::Change;
 use crate::port::{Envelope, Kind, Object, Tag};
-use crate::store::Family;
-use crate::tracks::{held_key, node_now, state_key};
+use crate::tracks::{self, node_now};
 
 /// The edge sends no messages of its own in these groups.
 struct NoBodies;
@@ -113,7 +111,8 @@ impl Registrations {
             match output {
                 Output::Commit { seq, changes } => {
                     for change in changes {
-                        write(turn, change);
+                        // Bodies are kept for peers that are to get them; nobody gets any from here.
+                        tracks::write(turn.ledger, change);
                     }
                     self.node.committed(node_now(turn.now), seq);
                 }
@@ -140,26 +139,6 @@ fn envelope_of(turn: &mut Turn<'_>, message: &Message) -> Option<Envelope> {
         rlp: Arc::from(rlp),
         facts,
     })
-}
-
-fn write(turn: &mut Turn<'_>, change: Change) {
-    match change {
-        Change::PutState { peer, id, state } => {
-            turn.ledger
-                .put(Family::MvdsStates, state_key(&peer, &id), state.to_bytes());
-        }
-        Change::DeleteState { peer, id } => {
-            turn.ledger
-                .delete(Family::MvdsStates, state_key(&peer, &id));
-        }
-        Change::PutSeen { id, until } => {
-            turn.ledger
-                .put(Family::MvdsStates, held_key(&id), until.to_be_bytes());
-        }
-        Change::DeleteSeen { id } => turn.ledger.delete(Family::MvdsStates, held_key(&id)),
-        // Bodies are kept for peers that are to get them; nobody gets any from here.
-        Change::PutMessage { .. } | Change::DeleteMessage { .. } => {}
-    }
 }
 
 fn open_reason(error: OpenError) -> DropReason {
