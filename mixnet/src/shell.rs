@@ -161,33 +161,33 @@ impl Handle {
         object: Object,
         urgency: Urgency,
     ) -> Result<(), SendError> {
-        let (done, answer) = oneshot::channel();
-        let request = SendRequest::Forward {
+        self.ask(|done| SendRequest::Forward {
             to,
             object,
             urgency,
             done,
-        };
-        self.sends
-            .send(request)
-            .await
-            .map_err(|_| SendError::Stopped)?;
-        answer.await.unwrap_or(Err(SendError::Stopped))
+        })
+        .await
     }
 
     /// Queues `object` for the maker of `blocks`, one block for each frame; waits while the send
     /// queue is full.
     pub async fn reply(&self, blocks: Vec<Surb>, object: Object) -> Result<(), SendError> {
-        let (done, answer) = oneshot::channel();
-        let request = SendRequest::Reply {
+        self.ask(|done| SendRequest::Reply {
             blocks,
             object,
             done,
-        };
-        self.sends
-            .send(request)
-            .await
-            .map_err(|_| SendError::Stopped)?;
+        })
+        .await
+    }
+
+    async fn ask(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<(), SendError>>) -> SendRequest,
+    ) -> Result<(), SendError> {
+        let (done, answer) = oneshot::channel();
+        let sent = self.sends.send(request(done)).await;
+        sent.map_err(|_| SendError::Stopped)?;
         answer.await.unwrap_or(Err(SendError::Stopped))
     }
 
