@@ -69,3 +69,23 @@ fn payload() {
 fn bloom() {
     check(include_str!("../../vectors/whisper/bloom.json"));
 }
+
+#[test]
+fn status() {
+    check(include_str!("../../vectors/whisper/status.json"));
+}
+
+#[test]
+fn pow() {
+    check(include_str!("../../vectors/whisper/pow.json"));
+}
+
+#[test]
+fn key() {
+    check(include_str!("../../vectors/whisper/key.json"));
+}
+
+#[test]
+fn topic() {
+    check(include_str!("../../vectors/whisper/topic.json"));
+}

@@ -504,7 +504,10 @@ EIP8_B = bytes.fromhex("b71c71a67e1177ad4e901695e1b4b9ee17ae16c6668d313eac2f96db
 EPHEMERAL_A = bytes.fromhex("869d6ecf5211f1cc60418a13b9d870b22959d0c16f02bec714c960dd2298a32d")
 
 if __name__ == "__main__":
+    import whisper_protocol_vectors
+
     folder = Path(sys.argv[1])
     envelopes(folder)
     payloads(folder)
     blooms(folder)
+    whisper_protocol_vectors.write(folder)
