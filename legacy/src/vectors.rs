@@ -6,6 +6,7 @@ mod connection;
 mod frame;
 mod hello;
 mod key;
+mod packet;
 mod pow;
 mod rlpx;
 mod secrets;
@@ -36,6 +37,7 @@ pub fn run(kind: &str, input: &Value) -> Option<Result<Value, Refusal>> {
         "rlpx-frame-ciphertext" => Some(frame::ciphertext(input)),
         "p2p-hello" => Some(hello::hello(input)),
         "whisper-status" => Some(status::status(input)),
+        "whisper-packet" => Some(packet::packet(input)),
         "whisper-pow" => Some(pow::pow(input)),
         "whisper-key" => Some(key::key(input)),
         "whisper-topic" => Some(key::topic(input)),

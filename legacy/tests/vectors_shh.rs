@@ -89,3 +89,8 @@ fn key() {
 fn topic() {
     check(include_str!("../../vectors/whisper/topic.json"));
 }
+
+#[test]
+fn packet() {
+    check(include_str!("../../vectors/whisper/packet.json"));
+}

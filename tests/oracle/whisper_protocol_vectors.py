@@ -1,4 +1,4 @@
-"""Status, proof of work, password keys and names: the part of vectors/whisper that whisper_vectors.py writes with this.
+"""Status, the messages after it, proof of work, password keys and names: the part of vectors/whisper that whisper_vectors.py writes with this.
 
 RLP and hashes are those of whisper_vectors.py. Deterministic.
 """
@@ -89,6 +89,66 @@ def statuses(folder):
     ):
         bad(comment, "encoding", payload, "malformed")
     file.write(folder / "status.json")
+
+
+def packets(folder):
+    file = File("whisper-packet", {
+        "published": ("From a table that was computed with an implementation that reproduces go-ethereum's vectors.", ""),
+        "encoding": ("Not the one encoding of a list of envelopes.", "One such envelope ends the connection, whatever else is in the packet."),
+        "work": ("A requirement that is no number, or that cannot be compared.", ""),
+        "bloom": ("Not a filter. Unlike in Status it may not be empty.", ""),
+    })
+
+    def good(comment, flag, code, payload, **output):
+        file.add(comment, [flag] if flag else [], {"code": code, "payload": payload.hex()}, {"hash": keccak(payload).hex()} | output)
+
+    def bad(comment, flag, code, payload, reason="malformed"):
+        file.add(comment, [flag], {"code": code, "payload": payload.hex()}, reason=reason)
+
+    fields = [integer(1600000015), integer(15), string(bytes.fromhex("70a4beef")), string(bytes(range(32))), integer(309)]
+    one = listed(*fields)
+    other = listed(integer(1600000010), integer(10), string(keccak(b"test")[:4]), string(b""), integer(0))
+    assert listed(one).hex()[:2] == "f0" and keccak(listed(one)).hex() == "b2020ba262300f4458fab4fac5ee716a5b9fb0f7af653f9431efd5227e00a3f0"
+    good("one envelope", "published", 1, listed(one), envelopes=["ee0438c3e437dc3accf500bf8178dd1a1416ac18254a6b39aa1775ee3b383442"])
+    good("no envelope", None, 1, b"\xc0", envelopes=[])
+    good("three, one of them twice", None, 1, listed(one, other, one), envelopes=[keccak(each).hex() for each in (one, other, one)])
+    for value in (0.2, 0.002, 0.001, 0.000002, 0.0, -0.0, 5e-324):
+        good(f"a requirement of {value}", None, 2, double(value), min_pow_bits=struct.pack(">d", value).hex())
+    for comment, bloom in (("everything", ALL), ("nothing", NONE), ("a topic", bytes(53) + b"\x20\x00\x40" + bytes(3) + b"\x40" + bytes(4))):
+        good(f"a filter of {comment}", None, 3, string(bloom), bloom=bloom.hex())
+
+    def spoilt(comment, element):
+        bad(comment, "encoding", 1, listed(element))
+        bad(comment + ", between good ones", "encoding", 1, listed(one, element, other))
+
+    for comment, payload in (
+        ("nothing", b""), ("a string", string(one)), ("a bare envelope", one), ("a byte behind the list", listed(one) + b"\x00"), ("cut by a byte", listed(one)[:-1]),
+        ("a header that promises more", b"\xf7" + one[:40]), ("a long header for a short list", b"\xf8\x30" + one),
+    ):
+        bad(comment, "encoding", 1, payload)
+    deep = b"\xc0"
+    for _ in range(500):
+        deep = listed(deep)
+    for comment, element in (
+        ("a string as envelope", string(b"envelope")), ("an empty list as envelope", b"\xc0"), ("an envelope of four fields", listed(*fields[:4])),
+        ("an envelope of six fields", listed(*fields, integer(1))), ("a topic of three bytes", listed(*fields[:2], string(b"abc"), *fields[3:])),
+        ("a topic of five bytes", listed(*fields[:2], string(b"abcde"), *fields[3:])), ("a ttl of five bytes", listed(fields[0], integer(2**32), *fields[2:])),
+        ("a nonce of nine bytes", listed(*fields[:4], string(b"\x01" + bytes(8)))), ("a nonce with a leading zero", listed(*fields[:4], b"\x82\x00\x05")),
+        ("a nonce behind a prefix", listed(*fields[:4], b"\x81\x05")), ("five hundred lists in each other", deep),
+    ):
+        spoilt(comment, element)
+    for comment, payload in (
+        ("a list", listed(double(0.2))), ("nothing", b""), ("nine bytes", string(b"\x01" + bytes(8))), ("a leading zero", string(b"\x00\x01")),
+        ("a zero byte", b"\x00"), ("a byte behind", double(0.2) + b"\x00"), ("cut by a byte", double(0.2)[:-1]),
+    ):
+        bad(f"as a requirement {comment}", "work", 2, payload)
+    for value in ("nan", "inf", "-inf", "-1", "-0.002"):
+        bad(f"a requirement of {value}", "work", 2, double(float(value)), "pow")
+    for length in (0, 1, 63, 65, 128):
+        bad(f"a filter of {length} bytes", "bloom", 3, string(bytes([0xAA]) * length), "bloom_length")
+    for comment, payload in (("a list", listed(string(ALL))), ("nothing", b""), ("the bare bytes", ALL), ("a byte behind", string(ALL) + b"\x00"), ("cut by a byte", string(ALL)[:-1])):
+        bad(f"as a filter {comment}", "bloom", 3, payload)
+    file.write(folder / "packet.json")
 
 
 def works(folder):
@@ -302,6 +362,7 @@ def topics(folder):
 
 def write(folder):
     statuses(folder)
+    packets(folder)
     works(folder)
     keys(folder)
     topics(folder)

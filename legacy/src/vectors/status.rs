@@ -31,7 +31,7 @@ pub(super) fn status(input: &Value) -> Result<Value, Refusal> {
 }
 
 /// What reading a Status cannot come to is the node's, and no reason of this kind.
-fn reason(error: &Error) -> &'static str {
+pub(super) fn reason(error: &Error) -> &'static str {
     match error {
         Error::Malformed { .. } => "malformed",
         Error::Version(_) => "version",
