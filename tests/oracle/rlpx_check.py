@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Reads every packet of vectors/rlpx/*.json and compares with what the files say: `python3 rlpx_check.py DIRECTORY`.
+"""Reads the packets of vectors/rlpx/auth.json and ack.json and compares with what the files say: `python3 rlpx_check.py DIRECTORY`.
 
 A reader of its own, made from EIP-8 and the definition of ECIES: the curve is that of whisper_vectors.py, AES comes from PyPI
 `cryptography`. Prints what differs, and ends with 1 if anything does.
