@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// A devnet starts in two seconds; a loaded machine takes longer.
-const PATIENCE: Duration = Duration::from_secs(100);
+/// A devnet starts in two seconds. One that does not gives up after 90, stops its children, and says why.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 struct Devnet {
     child: Child,

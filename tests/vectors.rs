@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -80,6 +81,25 @@ fn every_published_vector_passes() {
         "{}",
         last_line(&output)
     );
+}
+
+#[test]
+fn the_page_names_every_kind() {
+    let page = fs::read_to_string(root().join("vectors/README.md")).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| ["));
+    let named: BTreeSet<&str> = rows
+        .flat_map(|line| line.split('|').nth(2).unwrap().split(','))
+        .map(str::trim)
+        .collect();
+    let files: Vec<Value> = files()
+        .iter()
+        .map(|path| serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap())
+        .collect();
+    let kinds: BTreeSet<&str> = files
+        .iter()
+        .map(|file| file["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(named, kinds);
 }
 
 #[test]
