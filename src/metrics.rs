@@ -24,7 +24,7 @@ pub struct Metric {
     pub help: &'static str,
     /// Counter or gauge.
     pub kind: Kind,
-    /// The name of its label, if it has one.
+    /// The name of its label, if it has one; two names, and then two values, stand with a comma between them.
     pub label: Option<&'static str>,
 }
 
@@ -69,7 +69,7 @@ metrics! {
     MIX_PEERS Gauge "mix_peers" None, "libp2p connections";
     MIX_SURBS Gauge "mix_surbs_outstanding" None, "Reply blocks of this node that are with others";
     BRIDGE_TRANSFERS Counter "bridge_transfers" Some("direction"), "Messages carried: to_whisper, to_mix";
-    BRIDGE_DROPPED Counter "bridge_dropped" Some("reason"), "Messages that were refused or given up";
+    BRIDGE_DROPPED Counter "bridge_dropped" Some("direction,reason"), "Messages that were refused or given up";
     BRIDGE_REGISTRATIONS Gauge "bridge_registrations" None, "Registrations with a running lease";
     BRIDGE_OUTBOX_MESSAGES Gauge "bridge_outbox_messages" Some("direction"), "Messages that wait for their receiver";
     BRIDGE_OUTBOX_OLDEST Gauge "bridge_outbox_oldest_seconds" None, "Age of the oldest waiting message";
@@ -226,8 +226,10 @@ impl Collector for Copied {
                 }
                 continue;
             };
+            let names: Vec<&str> = name.split(',').collect();
             for ((_, label), value) in values {
-                let labels = [(name, label.as_str())];
+                let parts = label.splitn(names.len(), ',');
+                let labels: Vec<(&str, &str)> = names.iter().copied().zip(parts).collect();
                 one(metric.kind, *value, family.encode_family(&labels)?)?;
             }
         }
@@ -274,6 +276,15 @@ mod tests {
             !text.contains("mix_peers"),
             "what was not set is not shown:\n{text}"
         );
+    }
+
+    #[test]
+    fn a_metric_may_have_two_labels() {
+        let mut readings = Readings::default();
+        readings.count_labelled(&BRIDGE_DROPPED, "to_whisper,low_pow", 3);
+        let text = Metrics::default().encode(&readings).unwrap();
+        let line = "bridge_dropped_total{direction=\"to_whisper\",reason=\"low_pow\"} 3";
+        assert!(text.lines().any(|l| l == line), "{text}");
     }
 
     #[test]

@@ -312,7 +312,7 @@ fn transfers(counters: &Counters, readings: &mut Readings) {
             counters.transfers(direction),
         );
         for reason in DropReason::ALL {
-            let label = format!("{}:{}", direction.as_str(), reason.as_str());
+            let label = format!("{},{}", direction.as_str(), reason.as_str());
             readings.count_labelled(
                 &metrics::BRIDGE_DROPPED,
                 label,
