@@ -500,7 +500,7 @@ mod tests {
             found,
             [
                 "config.toml, line 5: `whisper.min_pow` must be a number from 0 to 1000, without quotes, \
-              not the string \"0.002\"; its default is `min_pow = 0.002`"
+              not the string \"0.002\"; its default is `min_pow = 0.001`"
             ]
         );
         for (line, part) in [

@@ -221,8 +221,8 @@ pub const KEYS: &[Key] = &[
         section: "whisper",
         name: "min_pow",
         form: Form::Number(0.0, 1000.0),
-        default: |_| Value::Number(0.002),
-        why: "Envelopes below this proof of work are refused. 0.002 is what Status clients send and expect.",
+        default: |_| Value::Number(0.001),
+        why: "Envelopes below this proof of work are refused. Status clients send 0.002; a clock that is behind sees less of it.",
     },
     Key {
         section: "whisper",
