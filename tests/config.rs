@@ -81,7 +81,7 @@ fn a_fresh_file_says_exactly_the_defaults_for_every_role() {
 fn a_misspelt_key_is_named_with_its_line_and_the_nearest_one() {
     let base = tempfile::tempdir().unwrap();
     let dir = init(base.path(), "bridge");
-    let line = edit(&dir, "\nmin_pow = 0.002", "\nmin_pwo = 0.002");
+    let line = edit(&dir, "\nmin_pow = 0.001", "\nmin_pwo = 0.001");
     let text = complaint(&dir, &[]);
     for part in [
         format!("config.toml, line {line}:"),
@@ -96,13 +96,13 @@ fn a_misspelt_key_is_named_with_its_line_and_the_nearest_one() {
 fn a_wrong_type_is_named_with_its_line_and_what_it_must_be() {
     let base = tempfile::tempdir().unwrap();
     let dir = init(base.path(), "bridge");
-    let line = edit(&dir, "\nmin_pow = 0.002", "\nmin_pow = \"little\"");
+    let line = edit(&dir, "\nmin_pow = 0.001", "\nmin_pow = \"little\"");
     let text = complaint(&dir, &[]);
     for part in [
         format!("config.toml, line {line}:"),
         "`whisper.min_pow` must be a number".to_owned(),
         "the string \"little\"".to_owned(),
-        "its default is `min_pow = 0.002`".to_owned(),
+        "its default is `min_pow = 0.001`".to_owned(),
     ] {
         assert!(text.contains(&part), "{part}: {text}");
     }
