@@ -88,8 +88,8 @@ pub async fn start(
         _ => {
             whisper
                 .iter_mut()
-                .for_each(|whisper| whisper.ignore_events(&mut idle));
-            mix.iter_mut().for_each(|mix| mix.ignore_events(&mut idle));
+                .for_each(|whisper| whisper.events.ignore(&mut idle));
+            mix.iter_mut().for_each(|mix| mix.events.ignore(&mut idle));
             None
         }
     };

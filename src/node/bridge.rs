@@ -31,7 +31,7 @@ pub(super) fn start(
     let engine = Engine::open(config, store.clone(), runner::now()).map_err(parts::open_failed)?;
     let running = runner::spawn(engine, store);
 
-    let (from_whisper, from_mix) = (whisper.take_events()?, mix.take_events()?);
+    let (from_whisper, from_mix) = (whisper.events.take()?, mix.events.take()?);
     let mut feeds = JoinSet::new();
     feeds.spawn(link::legacy::to_bridge(from_whisper, running.input.clone()));
     feeds.spawn(link::mixnet::to_bridge(from_mix, running.input.clone()));

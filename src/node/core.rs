@@ -52,6 +52,7 @@ impl Watching {
 }
 
 /// How the core of this node is doing.
+#[derive(Clone)]
 pub(super) enum Doing {
     /// A bridge.
     Bridge(watch::Receiver<engine::Status>),

@@ -42,7 +42,7 @@ pub(super) fn start(
 
     let (edge, follow_all) = (&settings.edge, settings.edge.follow_all);
     let interests = Arc::new(Interests::new(dictionary, follow_all, edge.max_share));
-    let (from_whisper, from_mix) = (whisper.take_events()?, mix.take_events()?);
+    let (from_whisper, from_mix) = (whisper.events.take()?, mix.events.take()?);
     let mut feeds = JoinSet::new();
     feeds.spawn(link::legacy::to_edge(
         from_whisper,

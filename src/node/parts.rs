@@ -28,7 +28,7 @@ use crate::role::Role;
 /// The Whisper side at work.
 pub(super) struct Whisper {
     pub handle: whisper_shell::Handle,
-    events: Option<mpsc::Receiver<whisper_shell::Event>>,
+    pub(super) events: Events<whisper_shell::Event>,
     task: JoinHandle<()>,
 }
 
@@ -36,27 +36,29 @@ pub(super) struct Whisper {
 pub(super) struct Mix {
     pub handle: mix_shell::Handle,
     pub preset: Preset,
-    events: Option<mpsc::Receiver<mix_shell::Event>>,
+    pub(super) events: Events<mix_shell::Event>,
     task: JoinHandle<()>,
 }
 
-impl Whisper {
+/// What a network says, until somebody takes it.
+pub(super) struct Events<E>(Option<mpsc::Receiver<E>>);
+
+impl<E: Send + 'static> Events<E> {
     /// The events, which one task reads.
-    pub(super) fn take_events(
-        &mut self,
-    ) -> Result<mpsc::Receiver<whisper_shell::Event>, StartError> {
-        self.events
-            .take()
-            .ok_or_else(|| StartError::Bug("the events of Whisper are read already".to_owned()))
+    pub(super) fn take(&mut self) -> Result<mpsc::Receiver<E>, StartError> {
+        let taken = || StartError::Bug("the events of a network are read already".to_owned());
+        self.0.take().ok_or_else(taken)
     }
 
-    /// Reads the events and does nothing with them: a plain node only relays.
-    pub(super) fn ignore_events(&mut self, tasks: &mut JoinSet<()>) {
-        if let Some(mut events) = self.events.take() {
+    /// Reads the events and does nothing with them: a plain node only relays, a relay only forwards.
+    pub(super) fn ignore(&mut self, tasks: &mut JoinSet<()>) {
+        if let Some(mut events) = self.0.take() {
             tasks.spawn(async move { while events.recv().await.is_some() {} });
         }
     }
+}
 
+impl Whisper {
     /// Returns when it has ended by itself.
     pub(super) async fn ended(&mut self) -> StartError {
         ended("Whisper", &mut self.task).await
@@ -72,20 +74,6 @@ impl Whisper {
 }
 
 impl Mix {
-    /// The events, which one task reads.
-    pub(super) fn take_events(&mut self) -> Result<mpsc::Receiver<mix_shell::Event>, StartError> {
-        self.events
-            .take()
-            .ok_or_else(|| StartError::Bug("the events of the mixnet are read already".to_owned()))
-    }
-
-    /// Reads the events and does nothing with them: a relay only forwards.
-    pub(super) fn ignore_events(&mut self, tasks: &mut JoinSet<()>) {
-        if let Some(mut events) = self.events.take() {
-            tasks.spawn(async move { while events.recv().await.is_some() {} });
-        }
-    }
-
     /// Returns when it has ended by itself.
     pub(super) async fn ended(&mut self) -> StartError {
         ended("the mixnet", &mut self.task).await
@@ -135,7 +123,7 @@ pub(super) async fn whisper(
     let (handle, events, task) = whisper_shell::spawn(config).map_err(whisper_failed)?;
     Ok(Some(Whisper {
         handle,
-        events: Some(events),
+        events: Events(Some(events)),
         task,
     }))
 }
@@ -202,7 +190,7 @@ pub(super) fn mix(
     Ok(Some(Mix {
         handle,
         preset,
-        events: Some(events),
+        events: Events(Some(events)),
         task,
     }))
 }

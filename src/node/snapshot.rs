@@ -30,18 +30,8 @@ pub(super) struct Sources {
     started_unix_ms: u64,
     whisper: Option<(whisper_shell::Handle, Vec<String>)>,
     mix: Option<(mix_shell::Handle, &'static str)>,
-    doing: Option<Watched>,
+    doing: Option<Doing>,
     store: Option<Arc<RocksStore>>,
-}
-
-/// The core, from outside.
-enum Watched {
-    Bridge(watch::Receiver<bridge::engine::Status>),
-    Edge(
-        watch::Receiver<bridge::gateway::client::Status>,
-        Arc<Interests>,
-        BridgeId,
-    ),
 }
 
 impl Sources {
@@ -54,12 +44,7 @@ impl Sources {
         core: Option<&Core>,
         store: Option<Arc<RocksStore>>,
     ) -> Self {
-        let doing = core.map(|core| match &core.doing {
-            Doing::Bridge(status) => Watched::Bridge(status.clone()),
-            Doing::Edge(status, interests, bridge) => {
-                Watched::Edge(status.clone(), interests.clone(), *bridge)
-            }
-        });
+        let doing = core.map(|core| core.doing.clone());
         let statics = settings.whisper.static_peers.clone();
         Self {
             identity,
@@ -93,10 +78,10 @@ impl Sources {
             None => None,
         };
         let (bridge, edge) = match &self.doing {
-            Some(Watched::Bridge(status)) => {
+            Some(Doing::Bridge(status)) => {
                 (Some(bridge_status(&status.borrow(), &mut readings)), None)
             }
-            Some(Watched::Edge(status, interests, bridge)) => (
+            Some(Doing::Edge(status, interests, bridge)) => (
                 None,
                 Some(edge_status(
                     &status.borrow(),
