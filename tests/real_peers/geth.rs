@@ -7,6 +7,7 @@
 //! | `messages` | payloads, keys and sizes, each way, equal to the last byte |
 //! | `relay` | lines, crosswise arrivals, lives, pools larger than a packet |
 //! | `demands` | bloom filters and proof of work that peers ask for |
+//! | `vectors` | what it says to the test vectors |
 
 mod connection;
 mod demands;
@@ -14,6 +15,7 @@ mod messages;
 mod ours;
 mod relay;
 mod theirs;
+mod vectors;
 
 use std::time::Duration;
 

@@ -10,11 +10,12 @@ import (
 
 func main() {
 	roles := map[string]func(*lines.Port, []string) error{
-		"gethpeer": gethpeer,
-		"mvdspeer": runMvdspeer,
+		"gethpeer":   gethpeer,
+		"mvdspeer":   runMvdspeer,
+		"vectorpeer": vectorpeer,
 	}
 	if len(os.Args) < 2 || roles[os.Args[1]] == nil {
-		lines.Fail(fmt.Errorf("usage: %s gethpeer|mvdspeer [flags]", os.Args[0]))
+		lines.Fail(fmt.Errorf("usage: %s gethpeer|mvdspeer|vectorpeer [flags]", os.Args[0]))
 	}
 	if err := roles[os.Args[1]](lines.Open(), os.Args[2:]); err != nil {
 		lines.Fail(err)
