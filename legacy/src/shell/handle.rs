@@ -1,0 +1,103 @@
+//! The way to a running node: every request is a command to its owner.
+
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+use super::owner::Command;
+use super::{Counters, PeerInfo};
+use crate::enode::Enode;
+use crate::peers::AddError;
+use crate::shh::{self, Bloom, Envelope, EnvelopeHash, Reject};
+
+/// The way to a running node. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) enode: Option<Enode>,
+}
+
+impl Handle {
+    /// Takes an envelope of our own and sends it on.
+    pub async fn post(&self, envelope: Envelope) -> Result<EnvelopeHash, Refused> {
+        self.ask(|answer| Command::Post {
+            envelope: Box::new(envelope),
+            answer,
+        })
+        .await?
+        .map_err(Refused::Envelope)
+    }
+
+    /// Stays connected to a peer from now on.
+    pub async fn add_peer(&self, enode: Enode) -> Result<(), Refused> {
+        self.ask(|answer| Command::AddPeer { enode, answer })
+            .await?
+            .map_err(Refused::Peer)
+    }
+
+    /// Asks for other topics from now on, and tells every peer. `None`: all topics.
+    pub async fn set_bloom(&self, bloom: Option<Bloom>) -> Result<(), Refused> {
+        self.ask(|answer| Command::SetBloom { bloom, answer }).await
+    }
+
+    /// Asks for more or less work from now on, and tells every peer.
+    pub async fn set_min_pow(&self, min_pow: f64) -> Result<(), Refused> {
+        self.ask(|answer| Command::SetMinPow { min_pow, answer })
+            .await?
+            .map_err(Refused::MinPow)
+    }
+
+    /// Who is connected, in the order of their ids; nobody after shutdown.
+    pub async fn peers(&self) -> Vec<PeerInfo> {
+        self.ask(|answer| Command::Peers { answer })
+            .await
+            .unwrap_or_default()
+    }
+
+    /// What was counted so far; nothing after shutdown.
+    pub async fn counters(&self) -> Counters {
+        self.ask(|answer| Command::Counters { answer })
+            .await
+            .unwrap_or_default()
+    }
+
+    /// Our own enode, if we listen.
+    pub const fn local_enode(&self) -> Option<&Enode> {
+        self.enode.as_ref()
+    }
+
+    /// Tells every peer that we quit, and ends. The task that [`spawn`] returned ends soon after.
+    pub async fn shutdown(&self) {
+        // Where nobody takes it the node has ended already.
+        let _ = self.commands.send(Command::Shutdown).await;
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Refused> {
+        let (answer, received) = oneshot::channel();
+        self.commands
+            .send(command(answer))
+            .await
+            .map_err(|_| Refused::ShutDown)?;
+        received.await.map_err(|_| Refused::ShutDown)
+    }
+}
+
+/// Why a request is not met.
+#[derive(Debug, Error, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Refused {
+    /// The node has ended.
+    #[error("the Whisper node has shut down")]
+    ShutDown,
+    /// The envelope is no good.
+    #[error("the envelope is refused: {0}")]
+    Envelope(Reject),
+    /// The peer cannot be kept.
+    #[error("the peer cannot be added: {0}")]
+    Peer(AddError),
+    /// The number is no amount of work.
+    #[error("the minimum proof of work is refused: {0}")]
+    MinPow(shh::wire::Error),
+}

@@ -1,0 +1,213 @@
+//! Connections from their first byte to their last: who comes in, and who has gone.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::net::TcpStream;
+use tracing::debug;
+
+use super::super::connection::{self, Ended, Outlet, Report};
+use super::super::{Event, now, seed};
+use super::{Owner, peer_id};
+use crate::enode::Enode;
+use crate::identity::{NodeId, PublicKey};
+use crate::now::Now;
+use crate::peers::{ConnectionId, End};
+use crate::rlpx::Direction;
+use crate::rlpx::capability::SHH;
+use crate::rlpx::disconnect::DisconnectReason;
+use crate::rlpx::session::{Closed, Established};
+use crate::shh;
+
+/// One connection.
+pub(super) struct Connection {
+    pub(super) direction: Direction,
+    pub(super) address: SocketAddr,
+    pub(super) outlet: Outlet,
+    /// Who the handshake proved to be there.
+    pub(super) key: Option<PublicKey>,
+    pub(super) whisper: Option<Whisper>,
+}
+
+/// A connection that speaks Whisper.
+pub(super) struct Whisper {
+    pub(super) node: NodeId,
+    /// Its place among what the connection speaks.
+    pub(super) capability: usize,
+    pub(super) client_name: String,
+    pub(super) since: Instant,
+}
+
+impl Owner {
+    pub(super) fn accepted(&mut self, stream: TcpStream, address: SocketAddr) {
+        self.counters.accepted += 1;
+        let id = match self.peers.accept(now(), address.ip()) {
+            Ok(id) => id,
+            Err(refused) => {
+                *self.counters.refused.entry(refused.as_str()).or_default() += 1;
+                return;
+            }
+        };
+        let Ok(seed) = seed() else {
+            self.peers.close(now(), id, End::Other);
+            return;
+        };
+        let inlet = self.connect(id, Direction::Accepted, address);
+        let (session, reports) = (Arc::clone(&self.session), self.reports.clone());
+        self.tasks.spawn(connection::accept(
+            id, stream, session, seed, inlet, reports,
+        ));
+    }
+
+    pub(super) fn dial(&mut self, id: ConnectionId, enode: Enode) {
+        self.counters.dialled += 1;
+        let Ok(seed) = seed() else {
+            self.peers.close(now(), id, End::Other);
+            return;
+        };
+        let inlet = self.connect(id, Direction::Dialled, enode.tcp());
+        let (session, reports) = (Arc::clone(&self.session), self.reports.clone());
+        self.tasks.spawn(connection::dial(
+            id,
+            enode.tcp(),
+            *enode.public_key(),
+            session,
+            seed,
+            inlet,
+            reports,
+        ));
+    }
+
+    fn connect(
+        &mut self,
+        id: ConnectionId,
+        direction: Direction,
+        address: SocketAddr,
+    ) -> connection::Inlet {
+        let (outlet, inlet) = connection::channel();
+        self.connections.insert(
+            id,
+            Connection {
+                direction,
+                address,
+                outlet,
+                key: None,
+                whisper: None,
+            },
+        );
+        inlet
+    }
+
+    pub(super) fn report(&mut self, id: ConnectionId, report: Report) {
+        let now = now();
+        match report {
+            Report::Identified(key) => self.identified(id, key),
+            Report::Established(established) => self.established(now, id, established),
+            Report::Message {
+                capability,
+                code,
+                payload,
+            } => {
+                let whisper = self
+                    .connections
+                    .get(&id)
+                    .and_then(|connection| connection.whisper.as_ref());
+                if whisper.is_some_and(|whisper| whisper.capability == capability) {
+                    self.node.handle(
+                        now,
+                        shh::Input::Message {
+                            peer: peer_id(id),
+                            code,
+                            payload,
+                        },
+                    );
+                }
+            }
+            Report::Ended(ended) => self.ended(now, id, ended),
+        }
+    }
+
+    fn identified(&mut self, id: ConnectionId, key: PublicKey) {
+        let verdict = self.peers.identify(id, key.node_id());
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        connection.key = Some(key);
+        match verdict {
+            Ok(()) => {
+                connection.outlet.admit();
+            }
+            Err(reason) => connection.outlet.quit(reason),
+        }
+    }
+
+    fn established(&mut self, now: Now, id: ConnectionId, established: Established) {
+        self.counters.established += 1;
+        self.peers.establish(now, id);
+        let whisper = established
+            .capabilities
+            .iter()
+            .position(|shared| shared.capability.name == SHH.name);
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        let Some(capability) = whisper else {
+            connection.outlet.quit(DisconnectReason::UselessPeer);
+            return;
+        };
+        let node = established.public_key.node_id();
+        let direction = connection.direction;
+        debug!(peer = ?node, ?direction, "a Whisper peer is connected");
+        connection.whisper = Some(Whisper {
+            node,
+            capability,
+            client_name: established.client_name,
+            since: now.mono,
+        });
+        self.backlog.push_back(Event::PeerUp { node, direction });
+        self.node.handle(
+            now,
+            shh::Input::PeerUp {
+                peer: peer_id(id),
+                node,
+            },
+        );
+    }
+
+    fn ended(&mut self, now: Now, id: ConnectionId, ended: Ended) {
+        *self.counters.closed.entry(word(ended)).or_default() += 1;
+        let end = match ended {
+            Ended::Closed(Closed::Theirs(DisconnectReason::TooManyPeers)) => End::Full,
+            Ended::NotReached(_)
+            | Ended::Closed(_)
+            | Ended::Eof
+            | Ended::Failed(_)
+            | Ended::GivenUp => End::Other,
+        };
+        self.peers.close(now, id, end);
+        let Some(connection) = self.connections.remove(&id) else {
+            return;
+        };
+        if let Some(whisper) = connection.whisper {
+            debug!(peer = ?whisper.node, ?ended, "a Whisper peer is gone");
+            self.node
+                .handle(now, shh::Input::PeerDown { peer: peer_id(id) });
+            self.backlog
+                .push_back(Event::PeerDown { node: whisper.node });
+        }
+    }
+}
+
+/// A label from a closed list.
+fn word(ended: Ended) -> String {
+    match ended {
+        Ended::NotReached(_) => "not_reached".to_owned(),
+        Ended::Closed(Closed::Ours(reason)) => format!("ours_{}", reason.as_str()),
+        Ended::Closed(Closed::Theirs(reason)) => format!("theirs_{}", reason.as_str()),
+        Ended::Closed(Closed::Broken(error)) => error.as_str().to_owned(),
+        Ended::Eof => "eof".to_owned(),
+        Ended::Failed(_) => "failed".to_owned(),
+        Ended::GivenUp => "given_up".to_owned(),
+    }
+}

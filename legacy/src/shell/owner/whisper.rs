@@ -1,0 +1,74 @@
+//! What Whisper wants done.
+
+use tracing::debug;
+
+use super::super::Event;
+use super::Owner;
+use super::connections::Connection;
+use crate::identity::NodeId;
+use crate::peers::ConnectionId;
+use crate::rlpx::disconnect::DisconnectReason;
+use crate::shh::{self, PeerId};
+
+impl Owner {
+    pub(super) fn whisper(&mut self, output: shh::Output) {
+        match output {
+            shh::Output::Send {
+                peer,
+                code,
+                payload,
+            } => self.send(peer, code, payload),
+            shh::Output::Disconnect { peer, error } => {
+                debug!(%error, "a Whisper peer broke a rule");
+                if let Some(connection) = self.connection(peer) {
+                    connection
+                        .outlet
+                        .quit(DisconnectReason::from_code(error.disconnect_code()));
+                }
+            }
+            shh::Output::Envelope { envelope, from } => {
+                let from = from.and_then(|peer| self.node_of(peer));
+                self.backlog.push_back(Event::Envelope { envelope, from });
+            }
+            shh::Output::PeerStatus { peer, wants } => {
+                if let Some(node) = self.node_of(peer) {
+                    let (bloom, min_pow) = (wants.bloom, wants.min_pow);
+                    self.backlog.push_back(Event::PeerInterest {
+                        node,
+                        bloom,
+                        min_pow,
+                    });
+                }
+            }
+            shh::Output::Sent { peer, hash } => {
+                if let Some(peer) = self.node_of(peer) {
+                    self.backlog.push_back(Event::Sent { hash, peer });
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, peer: PeerId, code: u64, payload: Vec<u8>) {
+        let Some(connection) = self.connection(peer) else {
+            return;
+        };
+        let Some(whisper) = &connection.whisper else {
+            return;
+        };
+        if !connection.outlet.send(whisper.capability, code, payload) {
+            debug!(peer = ?whisper.node, "a Whisper peer takes nothing and is given up");
+            connection.outlet.quit(DisconnectReason::Network);
+        }
+    }
+
+    fn connection(&mut self, peer: PeerId) -> Option<&mut Connection> {
+        self.connections.get_mut(&ConnectionId::from_number(peer.0))
+    }
+
+    fn node_of(&mut self, peer: PeerId) -> Option<NodeId> {
+        self.connection(peer)?
+            .whisper
+            .as_ref()
+            .map(|whisper| whisper.node)
+    }
+}
