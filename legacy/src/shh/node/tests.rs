@@ -6,6 +6,7 @@ mod network;
 use super::*;
 use crate::rlp;
 use crate::shh::envelope::Draft;
+use crate::shh::pow;
 use net::{START, at, bloom_of, mined, mined_with, node_id, stranger};
 
 /// A node with one peer that has said a Status of these wants.

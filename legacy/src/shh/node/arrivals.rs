@@ -1,0 +1,150 @@
+//! Envelopes from their arrival to their death: each is checked, cheap checks first, then pooled and offered to peers.
+
+use std::sync::Arc;
+
+use super::{Node, Output, PeerId, next_second, unix_seconds};
+use crate::now::Now;
+use crate::shh::envelope::{Envelope, EnvelopeHash, Outline};
+use crate::shh::limits;
+use crate::shh::pool::{Lookup, PoolFull, Seq, Source};
+use crate::shh::rules::{self, Reject};
+use crate::shh::wire::{Envelopes, Error};
+
+impl Node {
+    /// Takes an envelope of our own, or one that came by another way than a peer, and sends it on.
+    ///
+    /// One that is in the pool already is no error, and nothing happens. Our own bloom filter is not asked.
+    pub fn post(&mut self, now: Now, envelope: Envelope) -> Result<EnvelopeHash, Reject> {
+        self.demands.forget(now.mono);
+        let accepted = self.post_checked(now, envelope);
+        if let Err(reject) = &accepted {
+            self.counters.count_rejected(reject);
+        }
+        accepted
+    }
+
+    fn post_checked(&mut self, now: Now, envelope: Envelope) -> Result<EnvelopeHash, Reject> {
+        let unix = unix_seconds(now);
+        let hash = envelope.hash();
+        rules::check_times(envelope.fields(), unix, self.config.ttl_max)?;
+        rules::check_size(envelope.fields(), self.config.envelope_len_max)?;
+        if self.pool.look_up(&hash) != Lookup::Fresh {
+            return Ok(hash);
+        }
+        let pow = envelope.pow_at(unix);
+        self.demands.check_pow(pow)?;
+        self.counters.posted += 1;
+        self.accept(now, Arc::new(envelope), pow, None)?;
+        Ok(hash)
+    }
+
+    pub(super) fn bundle(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        bundle: &Envelopes<'_>,
+    ) -> Result<(), Error> {
+        self.counters.bundles_received += 1;
+        for outline in bundle.iter() {
+            self.counters.envelopes_received += 1;
+            self.counters.envelope_bytes_received += outline.fields().size() as u64;
+            if let Err(reject) = self.arrival(now, peer, &outline) {
+                self.counters.count_rejected(&reject);
+                self.strike(now, peer, &reject)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn arrival(&mut self, now: Now, peer: PeerId, outline: &Outline<'_>) -> Result<(), Reject> {
+        let unix = unix_seconds(now);
+        rules::check_times(outline.fields(), unix, self.config.ttl_max)?;
+        rules::check_size(outline.fields(), self.config.envelope_len_max)?;
+        let hash = outline.hash();
+        match self.pool.look_up(&hash) {
+            Lookup::Pooled(seq) => {
+                self.counters.duplicates += 1;
+                self.know(seq, peer);
+                return Ok(());
+            }
+            Lookup::Gone => {
+                self.counters.duplicates += 1;
+                return Ok(());
+            }
+            Lookup::Fresh => {}
+        }
+        let envelope = outline.lift(hash);
+        let pow = envelope.pow_at(unix);
+        self.demands.check_pow(pow)?;
+        self.demands.check_bloom(envelope.topic())?;
+        self.accept(now, Arc::new(envelope), pow, Some(peer))
+    }
+
+    fn strike(&mut self, now: Now, peer: PeerId, reject: &Reject) -> Result<(), Error> {
+        let low = matches!(reject, Reject::LowPow { .. });
+        let too_many = self
+            .peers
+            .get_mut(&peer)
+            .filter(|_| low)
+            .and_then(|state| state.strike(now.mono));
+        too_many.map_or(Ok(()), |count| Err(Error::LowPow(count)))
+    }
+
+    /// Pools an envelope that passed every check, and queues it for whoever wants it.
+    fn accept(
+        &mut self,
+        now: Now,
+        envelope: Arc<Envelope>,
+        pow: f64,
+        from: Option<PeerId>,
+    ) -> Result<(), Reject> {
+        let origin = from.and_then(|peer| self.peers.get(&peer));
+        let source = origin.map_or(Source::Own, |peer| Source::Peer(*peer.node.as_bytes()));
+        let (seq, evicted) = self
+            .pool
+            .insert(envelope.clone(), pow, source)
+            .map_err(|PoolFull| Reject::PoolFull)?;
+        self.counters.accepted += 1;
+        self.counters.evicted += evicted;
+        if let Some(peer) = from {
+            self.know(seq, peer);
+        }
+        self.second_at.get_or_insert(next_second(now));
+        let release = envelope.sent().saturating_sub(limits::FORWARD_AHEAD_MAX);
+        if release > unix_seconds(now) {
+            self.held.insert((release, seq));
+        } else {
+            self.offer(now, seq);
+        }
+        self.outputs.push_back(Output::Envelope { envelope, from });
+        Ok(())
+    }
+
+    fn know(&mut self, seq: Seq, peer: PeerId) {
+        if let (Some(entry), Some(state)) = (self.pool.get_mut(seq), self.peers.get(&peer)) {
+            entry.know(state.slot);
+        }
+    }
+
+    /// What follows the wall clock: death, and the release of what came from the future.
+    pub(super) fn turn_second(&mut self, now: Now) {
+        if self.second_at.is_none_or(|at| at > now.mono) {
+            return;
+        }
+        let unix = unix_seconds(now);
+        self.counters.expired += self.pool.expire(unix);
+        while let Some((_, seq)) = self
+            .held
+            .first()
+            .copied()
+            .filter(|(release, _)| *release <= unix)
+        {
+            self.held.pop_first();
+            self.offer(now, seq);
+        }
+        if self.pool.is_empty() {
+            self.held.clear();
+        }
+        self.second_at = (!self.pool.is_idle()).then(|| next_second(now));
+    }
+}
