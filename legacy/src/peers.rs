@@ -5,9 +5,11 @@
 //! stranger     ──room among pending──▶ handshake ──identified──▶ admitted, or told why not
 //! ```
 //!
-//! One connection per identity, never one to ourselves. Static peers do not count against the room for strangers. What
+//! Strangers at the door push each other out, see `door`. One connection per identity, never one to ourselves. Static peers do not count against the room for strangers. What
 //! limits strangers by their address leaves loopback and private networks alone: there, many nodes share one address.
 //! Spec: devp2p connection policy of geth.
+
+mod door;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -53,6 +55,11 @@ pub enum Output {
         connection: ConnectionId,
         /// To whom.
         enode: Enode,
+    },
+    /// Close a connection without a byte: others need its place at the door. It is forgotten already.
+    Close {
+        /// Which.
+        connection: ConnectionId,
     },
 }
 
@@ -165,14 +172,9 @@ impl Peers {
     /// Somebody connected. Refused means: close without a byte.
     pub fn accept(&mut self, now: Now, ip: IpAddr) -> Result<ConnectionId, Refused> {
         let ip = ip.to_canonical();
-        let pending = self.connections.values().filter(|connection| {
-            connection.direction == Direction::Accepted && connection.established.is_none()
-        });
-        if pending.clone().count() >= self.limits.pending_max {
-            return Err(Refused::Pending);
-        }
         if !is_local(ip) {
-            if pending.filter(|connection| connection.ip == ip).count() >= PENDING_PER_IP_MAX {
+            let pending = self.waiting().filter(|(_, each)| each.ip == ip);
+            if pending.count() >= PENDING_PER_IP_MAX {
                 return Err(Refused::PendingFromAddress);
             }
             self.recent
@@ -182,6 +184,7 @@ impl Peers {
             }
             self.recent.insert(ip, now.mono);
         }
+        self.make_room();
         Ok(self.open(Direction::Accepted, ip))
     }
 
@@ -350,9 +353,6 @@ fn same_subnet(a: IpAddr, b: IpAddr) -> bool {
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refused {
-    /// Too many strangers at the door.
-    #[error("too many handshakes are pending")]
-    Pending,
     /// Too many of them from there.
     #[error("too many handshakes are pending from this address")]
     PendingFromAddress,
@@ -365,7 +365,6 @@ impl Refused {
     /// One word for metrics.
     pub const fn as_str(&self) -> &'static str {
         match self {
-            Refused::Pending => "pending",
             Refused::PendingFromAddress => "pending_from_address",
             Refused::TooSoon => "too_soon",
         }

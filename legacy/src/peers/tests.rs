@@ -28,9 +28,10 @@ fn peers() -> Peers {
 }
 
 fn dial(peers: &mut Peers) -> Option<ConnectionId> {
-    peers
-        .poll_output()
-        .map(|Output::Dial { connection, .. }| connection)
+    peers.poll_output().and_then(|output| match output {
+        Output::Dial { connection, .. } => Some(connection),
+        Output::Close { .. } => None,
+    })
 }
 
 const LOOPBACK: &str = "127.0.0.1:30303";
@@ -151,8 +152,10 @@ fn pending_handshakes_are_bounded_by_number_and_address() {
     let loopback = "127.0.0.1".parse().unwrap();
     for _ in 0..PENDING_MAX {
         policy.accept(now, loopback).unwrap();
+        assert_eq!(policy.poll_output(), None);
     }
-    assert_eq!(policy.accept(now, loopback), Err(Refused::Pending));
+    policy.accept(now, loopback).unwrap();
+    assert!(matches!(policy.poll_output(), Some(Output::Close { .. })));
     let mut policy = peers();
     let public = "203.0.113.9".parse().unwrap();
     let first = policy.accept(now, public).unwrap();
@@ -185,4 +188,106 @@ fn one_subnet_is_not_a_crowd() {
         peers.identify(elsewhere, key(100).public().node_id()),
         Ok(())
     );
+}
+
+fn at_the_door(pending_max: usize) -> Peers {
+    let limits = Limits {
+        pending_max,
+        ..Limits::default()
+    };
+    Peers::new(key(1).public().node_id(), limits, [0; 32])
+}
+
+fn pushed_out(peers: &mut Peers) -> Vec<ConnectionId> {
+    std::iter::from_fn(|| peers.poll_output())
+        .filter_map(|output| match output {
+            Output::Close { connection } => Some(connection),
+            Output::Dial { .. } => None,
+        })
+        .collect()
+}
+
+#[test]
+fn the_silent_push_each_other_out_the_oldest_first() {
+    let (mut peers, now) = (at_the_door(3), start());
+    let ip = "127.0.0.1".parse().unwrap();
+    let silent: Vec<_> = (0..5).map(|_| peers.accept(now, ip).unwrap()).collect();
+    assert_eq!(pushed_out(&mut peers), silent[..2]);
+}
+
+#[test]
+fn the_address_with_the_most_of_them_loses() {
+    let (mut peers, now) = (at_the_door(4), start());
+    let ip = |number| IpAddr::from([127, 0, 0, number]);
+    let honest = peers.accept(now, ip(9)).unwrap();
+    let flood: Vec<_> = (0..20).map(|_| peers.accept(now, ip(1)).unwrap()).collect();
+    let out = pushed_out(&mut peers);
+    assert_eq!(out, flood[..17]);
+    assert!(!out.contains(&honest));
+}
+
+#[test]
+fn neighbours_on_the_public_internet_count_as_one_address() {
+    let (mut peers, now) = (at_the_door(4), start());
+    let honest = peers.accept(now, IpAddr::from([198, 51, 100, 1])).unwrap();
+    for number in 0..20 {
+        peers
+            .accept(now, IpAddr::from([203, 0, 113, number]))
+            .unwrap();
+    }
+    let out = pushed_out(&mut peers);
+    assert_eq!(out.len(), 17);
+    assert!(!out.contains(&honest));
+}
+
+#[test]
+fn whoever_proved_its_key_stays_while_the_silent_are_more() {
+    let (mut peers, now) = (at_the_door(6), start());
+    let ip = "127.0.0.1".parse().unwrap();
+    let honest = peers.accept(now, ip).unwrap();
+    peers.identify(honest, key(2).public().node_id()).unwrap();
+    for _ in 0..100 {
+        peers.accept(now, ip).unwrap();
+    }
+    assert!(!pushed_out(&mut peers).contains(&honest));
+    peers.establish(now, honest);
+    assert_eq!(peers.established(Direction::Accepted), 1);
+}
+
+#[test]
+fn those_that_stop_after_the_handshake_leave_room_for_the_silent() {
+    let (mut peers, now) = (at_the_door(6), start());
+    let ip = "127.0.0.1".parse().unwrap();
+    let mut stopped = Vec::new();
+    for number in 2..40 {
+        let connection = peers.accept(now, ip).unwrap();
+        peers
+            .identify(connection, key(number).public().node_id())
+            .unwrap();
+        stopped.push(connection);
+    }
+    let newcomer = peers.accept(now, ip).unwrap();
+    let out = pushed_out(&mut peers);
+    assert!(!out.contains(&newcomer));
+    assert_eq!(out, stopped[..out.len()], "the oldest of the larger kind");
+    // Whoever was pushed out may come back at once.
+    let again = peers.accept(now, ip).unwrap();
+    assert_eq!(peers.identify(again, key(2).public().node_id()), Ok(()));
+}
+
+#[test]
+fn what_is_established_or_dialled_is_never_pushed_out() {
+    let (mut peers, now) = (at_the_door(2), start());
+    let ip = "127.0.0.1".parse().unwrap();
+    peers.add(now, enode(3, LOOPBACK)).unwrap();
+    let dialled = dial(&mut peers).unwrap();
+    let friend = peers.accept(now, ip).unwrap();
+    peers.identify(friend, key(2).public().node_id()).unwrap();
+    peers.establish(now, friend);
+    for _ in 0..50 {
+        peers.accept(now, ip).unwrap();
+    }
+    let out = pushed_out(&mut peers);
+    assert_eq!(out.len(), 48);
+    assert!(!out.contains(&friend) && !out.contains(&dialled));
 }

@@ -1,10 +1,11 @@
 //! Accepts connections and hands them to the owner.
 //!
-//! When the system has no more descriptors, accepting pauses and tries again: what is connected keeps its service.
+//! When the system has no more descriptors, accepting pauses and tries again: what is connected keeps its service, and
+//! the log is told once a minute.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -24,6 +25,7 @@ pub(super) fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Err
 /// Accepts until the owner is gone.
 pub(super) async fn run(listener: TcpListener, accepted: mpsc::Sender<(TcpStream, SocketAddr)>) {
     let mut pause = PAUSE_MIN;
+    let mut told: Option<Instant> = None;
     loop {
         // Room first: a connection that nobody can take waits in the system's queue.
         let Ok(permit) = accepted.reserve().await else {
@@ -36,7 +38,8 @@ pub(super) async fn run(listener: TcpListener, accepted: mpsc::Sender<(TcpStream
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                if pause == PAUSE_MIN {
+                if told.is_none_or(|at| at.elapsed() >= TELL_INTERVAL) {
+                    told = Some(Instant::now());
                     warn!(kind = ?error.kind(), "cannot accept Whisper connections for now; is the limit of open files too low?");
                 }
                 tokio::time::sleep(pause).await;
@@ -60,3 +63,5 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Longest pause: strangers wait no longer than this once there is room again.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// A shortage is told so often: with a descriptor freed now and then it would else fill the log.
+const TELL_INTERVAL: Duration = Duration::from_secs(60);

@@ -150,8 +150,11 @@ impl Owner {
         while let Some(output) = self.node.poll_output() {
             self.whisper(output);
         }
-        while let Some(peers::Output::Dial { connection, enode }) = self.peers.poll_output() {
-            self.dial(connection, enode);
+        while let Some(output) = self.peers.poll_output() {
+            match output {
+                peers::Output::Dial { connection, enode } => self.dial(connection, enode),
+                peers::Output::Close { connection } => self.push_out(connection),
+            }
         }
     }
 

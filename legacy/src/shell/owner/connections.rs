@@ -99,6 +99,12 @@ impl Owner {
         inlet
     }
 
+    /// Ends a connection without a word: its task sees that nobody holds the other end any more.
+    pub(super) fn push_out(&mut self, id: ConnectionId) {
+        *self.counters.refused.entry("pushed_out").or_default() += 1;
+        self.connections.remove(&id);
+    }
+
     pub(super) fn report(&mut self, id: ConnectionId, report: Report) {
         let now = now();
         match report {
