@@ -13,6 +13,7 @@
 //! | [`peers`] | whom to dial, when to try again, whom to let in |
 //! | [`limits`] | every bound of the transport, each with its reason |
 //! | `shell` | sockets and timers, behind the feature |
+//! | `fuzzing` | the bodies of the fuzz targets, behind the feature and in tests |
 //! | [`now`], [`error`] | time as it is handed in; whose fault an error is |
 
 #![forbid(unsafe_code)]
@@ -20,6 +21,8 @@
 
 pub mod enode;
 pub mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod identity;
 pub mod keccak;
 pub mod limits;

@@ -34,7 +34,7 @@ pub struct Egress {
 }
 
 impl Egress {
-    pub(super) fn new(aes: &[u8; 32], mac: &[u8; 32], state: Hasher) -> Egress {
+    pub(crate) fn new(aes: &[u8; 32], mac: &[u8; 32], state: Hasher) -> Egress {
         Egress {
             cipher: cipher(aes),
             mac: RunningMac::new(mac, state),
@@ -76,7 +76,7 @@ pub struct Ingress {
 }
 
 impl Ingress {
-    pub(super) fn new(aes: &[u8; 32], mac: &[u8; 32], state: Hasher) -> Ingress {
+    pub(crate) fn new(aes: &[u8; 32], mac: &[u8; 32], state: Hasher) -> Ingress {
         Ingress {
             cipher: cipher(aes),
             mac: RunningMac::new(mac, state),

@@ -90,7 +90,7 @@ impl Auth {
         Auth::parse(key, &opened)
     }
 
-    pub(super) fn parse(key: &SecretKey, opened: &Opened) -> Result<Auth, HandshakeError> {
+    pub(crate) fn parse(key: &SecretKey, opened: &Opened) -> Result<Auth, HandshakeError> {
         let (signature, initiator, nonce, version) = match opened.form {
             Form::Eip8 => auth_fields(&opened.text).map_err(HandshakeError::Body)?,
             Form::Legacy => legacy_auth_fields(&opened.text)?,
@@ -149,7 +149,7 @@ impl Ack {
         Ack::parse(&Opener::ack().open_exact(key, packet)?)
     }
 
-    pub(super) fn parse(opened: &Opened) -> Result<Ack, HandshakeError> {
+    pub(crate) fn parse(opened: &Opened) -> Result<Ack, HandshakeError> {
         let (ephemeral, nonce, version) = match opened.form {
             Form::Eip8 => ack_fields(&opened.text).map_err(HandshakeError::Body)?,
             Form::Legacy => legacy_ack_fields(&opened.text)?,
@@ -166,29 +166,29 @@ impl Ack {
 
 /// Finds the end of a packet among arriving bytes and decrypts it.
 #[derive(Debug)]
-pub(super) struct Opener {
+pub(crate) struct Opener {
     legacy_len: usize,
     legacy_ruled_out: bool,
 }
 
 /// A decrypted packet.
 #[derive(Debug)]
-pub(super) struct Opened {
-    pub(super) form: Form,
-    pub(super) text: Zeroizing<Vec<u8>>,
+pub(crate) struct Opened {
+    pub(crate) form: Form,
+    pub(crate) text: Zeroizing<Vec<u8>>,
     /// How many of the arrived bytes it took.
-    pub(super) len: usize,
+    pub(crate) len: usize,
 }
 
 impl Opener {
-    pub(super) const fn auth() -> Opener {
+    pub(crate) const fn auth() -> Opener {
         Opener {
             legacy_len: LEGACY_AUTH_LEN,
             legacy_ruled_out: false,
         }
     }
 
-    pub(super) const fn ack() -> Opener {
+    pub(crate) const fn ack() -> Opener {
         Opener {
             legacy_len: LEGACY_ACK_LEN,
             legacy_ruled_out: false,
@@ -196,7 +196,7 @@ impl Opener {
     }
 
     /// Looks at everything that has arrived. `None`: more is needed. Each decryption is tried once.
-    pub(super) fn open(
+    pub(crate) fn open(
         &mut self,
         key: &SecretKey,
         arrived: &[u8],
