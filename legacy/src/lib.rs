@@ -10,6 +10,7 @@
 //! | [`rlp`], [`keccak`] | the encoding and the hash that everything here is built on |
 //! | [`rlpx`] | encrypted transport: ECIES, handshake, frames, Hello, capabilities, one session per connection |
 //! | [`shh`] | Whisper v6: envelopes, proof of work, pool, peers |
+//! | [`mailserver`] | keeps envelopes for those who are away: server, client, sync between servers |
 //! | [`peers`] | whom to dial, when to try again, whom to let in |
 //! | [`limits`] | every bound of the transport, each with its reason |
 //! | `shell` | sockets and timers, behind the feature |
@@ -26,6 +27,7 @@ pub mod fuzzing;
 pub mod identity;
 pub mod keccak;
 pub mod limits;
+pub mod mailserver;
 pub mod now;
 pub mod peers;
 pub mod rlp;
