@@ -12,13 +12,18 @@
 //! | [`message`] | the plaintext inside an envelope: payload, padding, signature |
 //! | [`seal`] | its encryption, by password or to a public key |
 //! | [`filter`] | which envelopes a local client can open |
+//! | [`inbox`], [`keyring`] | what its filters caught until it asks; the keys that it keeps here |
+//! | [`label`] | the names of both |
 //! | [`interest`] | which topics a peer's bloom filter stands for |
 //! | [`limits`] | every number, with its reason |
 
 pub mod bloom;
 pub mod envelope;
 pub mod filter;
+pub mod inbox;
 pub mod interest;
+pub mod keyring;
+pub mod label;
 pub mod limits;
 pub mod message;
 pub mod node;

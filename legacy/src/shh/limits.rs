@@ -71,3 +71,11 @@ pub const STRIKE_WINDOW_MS: u64 = 60_000;
 pub const SEARCH_SLICE: u64 = 1_024;
 /// Filters installed at once, over all clients of a node.
 pub const FILTERS_MAX: usize = 10_000;
+/// Keys of one kind that local clients may keep: more than any client has, a few megabytes.
+pub const KEYS_MAX: usize = 10_000;
+/// Letters that wait for the client of one filter: the depth of the queue between network and filters at every Go peer.
+pub const BOX_LETTERS_MAX: usize = 1_024;
+/// Bytes that wait in the boxes of all filters together: as much as the pool may hold.
+pub const INBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What one waiting letter costs beside its bytes (reference counts, indices, keys).
+pub const LETTER_OVERHEAD: usize = 512;
