@@ -10,9 +10,11 @@ mod id;
 mod init;
 mod listen;
 mod out;
+mod preset;
 mod run;
 mod runtime;
 mod send;
+mod sim;
 mod vectors;
 mod version;
 
@@ -43,6 +45,8 @@ enum Command {
     Devnet(devnet::Options),
     Send(send::Options),
     Listen(listen::Options),
+    Preset(preset::Options),
+    Sim(sim::Options),
     Vectors(vectors::Options),
     Version(version::Options),
 }
@@ -65,6 +69,8 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Devnet(options) => devnet::run(&options),
         Command::Send(options) => send::run(&options),
         Command::Listen(options) => listen::run(&options),
+        Command::Preset(options) => preset::run(&options),
+        Command::Sim(options) => sim::run(&options),
         Command::Vectors(options) => vectors::run(&options),
         Command::Version(options) => version::run(&options),
     }

@@ -19,6 +19,7 @@
 //! - [`limits`]: every bound of a node with its reason
 //! - [`counters`]: what a node counts
 //! - [`node`]: relay and client in one
+//! - [`sim`]: networks larger than a machine can run
 //! - `shell` (feature `shell`): the node on libp2p
 //! - `vectors` (feature `vectors`): the JSON test vectors against this build
 
@@ -44,6 +45,7 @@ mod schedule;
 pub mod send_queue;
 #[cfg(feature = "shell")]
 pub mod shell;
+pub mod sim;
 pub mod sphinx;
 pub mod topology;
 #[cfg(feature = "vectors")]

@@ -19,6 +19,10 @@
 
 use std::time::Duration;
 
+pub use figures::Latency;
+
+pub mod figures;
+
 // ---- Constants of the specification ----
 
 /// The mean delays that presets may use, in milliseconds.
