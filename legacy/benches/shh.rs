@@ -60,6 +60,7 @@ fn node(mono: Instant) -> Node {
         Input::PeerUp {
             peer: PeerId(1),
             node: NodeId::new([1; 32]),
+            ip: None,
         },
     );
     node.handle(

@@ -36,6 +36,7 @@ use crate::now::Now;
 use crate::peers::{AddError, Limits};
 use crate::rlpx::Direction;
 use crate::rlpx::capability::{Capability, SHH};
+use crate::shh::confirmation::Fault;
 use crate::shh::node::Wants;
 use crate::shh::{self, Bloom, Envelope, EnvelopeHash};
 
@@ -133,6 +134,22 @@ pub enum Event {
         hash: EnvelopeHash,
         /// To whom.
         peer: NodeId,
+    },
+    /// An envelope came straight from a peer that we trust, past every check; or from any peer while we are light.
+    Direct {
+        /// It.
+        envelope: Arc<Envelope>,
+        /// Who brought it.
+        from: NodeId,
+    },
+    /// A peer confirmed what we sent to it.
+    Confirmed {
+        /// The peer.
+        peer: NodeId,
+        /// Every envelope that it speaks about.
+        hashes: Arc<[EnvelopeHash]>,
+        /// Those among them that it did not accept.
+        faults: Vec<Fault>,
     },
 }
 

@@ -9,6 +9,7 @@
 //! | [`topic`], [`bloom`] | what an envelope is about, and who wants it |
 //! | [`rules`] | what we accept, and why something is refused |
 //! | `pool`, `peer` | what is alive; what each peer wants and knows |
+//! | [`confirmation`], `rate` | what becomes of bundles, and how many packets somebody may send |
 //! | [`message`] | the plaintext inside an envelope: payload, padding, signature |
 //! | [`seal`] | its encryption, by password or to a public key |
 //! | [`filter`] | which envelopes a local client can open |
@@ -18,6 +19,7 @@
 //! | [`limits`] | every number, with its reason |
 
 pub mod bloom;
+pub mod confirmation;
 pub mod envelope;
 pub mod filter;
 pub mod inbox;
@@ -30,6 +32,7 @@ pub mod node;
 mod peer;
 mod pool;
 pub mod pow;
+mod rate;
 pub mod rules;
 pub mod seal;
 pub mod topic;

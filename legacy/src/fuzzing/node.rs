@@ -68,7 +68,11 @@ impl Run {
                     self.next_peer += 1;
                     self.peers.insert(peer, BTreeSet::new());
                     let node = NodeId::new([number; 32]);
-                    self.handle(Input::PeerUp { peer, node });
+                    self.handle(Input::PeerUp {
+                        peer,
+                        node,
+                        ip: None,
+                    });
                 }
             }
             1 => {

@@ -1,12 +1,16 @@
 //! The way to a running node: every request is a command to its owner.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use super::owner::Command;
 use super::{Counters, PeerInfo};
 use crate::enode::Enode;
+use crate::identity::NodeId;
 use crate::peers::AddError;
+use crate::shh::node::{Info, NotConnected, SizeTooLarge, TrustFull};
 use crate::shh::{self, Bloom, Envelope, EnvelopeHash, Reject};
 
 /// The way to a running node. Cheap to clone.
@@ -44,6 +48,63 @@ impl Handle {
         self.ask(|answer| Command::SetMinPow { min_pow, answer })
             .await?
             .map_err(Refused::MinPow)
+    }
+
+    /// Asks for these topics too from now on, and tells every peer if that is news.
+    pub async fn widen_bloom(&self, topics: Bloom) -> Result<(), Refused> {
+        self.ask(|answer| Command::WidenBloom { topics, answer })
+            .await
+    }
+
+    /// Says to peers that connect from now on whether we are light; what peers bring is handed out as [`Event::Direct`]
+    /// meanwhile.
+    ///
+    /// [`Event::Direct`]: super::Event::Direct
+    pub async fn set_light(&self, light: bool) -> Result<(), Refused> {
+        self.ask(|answer| Command::SetLight { light, answer }).await
+    }
+
+    /// Takes larger envelopes from now on, or only smaller ones; the size rule counts 20 bytes more than the data.
+    pub async fn set_envelope_len_max(&self, bytes: usize) -> Result<(), Refused> {
+        self.ask(|answer| Command::SetEnvelopeLenMax { bytes, answer })
+            .await?
+            .map_err(Refused::Size)
+    }
+
+    /// Takes direct messages of a node from now on, or no longer, whether it is connected or not. This is trust in the
+    /// sense of Whisper; it gives no place among the connections.
+    pub async fn trust_peer(&self, node: NodeId, trusted: bool) -> Result<(), Refused> {
+        self.ask(|answer| Command::TrustPeer {
+            node,
+            trusted,
+            answer,
+        })
+        .await?
+        .map_err(Refused::Trust)
+    }
+
+    /// Sends an envelope straight to a peer, past the pool. The peer takes it if it trusts us; nobody says whether.
+    pub async fn post_direct(&self, to: NodeId, envelope: Arc<Envelope>) -> Result<(), Refused> {
+        self.ask(|answer| Command::PostDirect {
+            to,
+            envelope,
+            answer,
+        })
+        .await?
+        .map_err(|NotConnected| Refused::NotConnected)
+    }
+
+    /// Lets go of the confirmations that wait for an envelope, see [`Confirmations::Held`].
+    ///
+    /// [`Confirmations::Held`]: shh::node::Confirmations::Held
+    pub async fn release(&self, hash: EnvelopeHash) {
+        // After shutdown there is nobody to confirm to.
+        let _ = self.commands.send(Command::Release { hash }).await;
+    }
+
+    /// What Whisper is set to, and what it holds.
+    pub async fn info(&self) -> Result<Info, Refused> {
+        self.ask(|answer| Command::Info { answer }).await
     }
 
     /// Who is connected, in the order of their ids; nobody after shutdown.
@@ -100,4 +161,13 @@ pub enum Refused {
     /// The number is no amount of work.
     #[error("the minimum proof of work is refused: {0}")]
     MinPow(shh::wire::Error),
+    /// The number is no size that envelopes can have.
+    #[error("the size is refused: {0}")]
+    Size(SizeTooLarge),
+    /// There are too many trusted nodes.
+    #[error("the peer cannot be trusted: {0}")]
+    Trust(TrustFull),
+    /// The peer that it is meant for is not there.
+    #[error("the peer is not connected")]
+    NotConnected,
 }

@@ -264,6 +264,15 @@ impl Envelope {
         self.pow_ahead(self.fields.ahead(now))
     }
 
+    /// The work by the form before geth 1.9, as a receiver with this clock sees it. Costs two hashes.
+    pub fn old_pow_at(&self, now: u32) -> f64 {
+        let body = &self.raw[self.fields.body_at..self.fields.nonce_at];
+        let header = list_header(body.len());
+        let bits = pow::old_zero_bits(&[header.as_slice(), body], self.fields.nonce);
+        let life = self.fields.ttl.wrapping_add(self.fields.ahead(now));
+        pow::pow(bits, self.fields.size(), life)
+    }
+
     fn pow_ahead(&self, ahead: u32) -> f64 {
         pow::pow(
             self.zero_bits,

@@ -79,3 +79,25 @@ pub const BOX_LETTERS_MAX: usize = 1_024;
 pub const INBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What one waiting letter costs beside its bytes (reference counts, indices, keys).
 pub const LETTER_OVERHEAD: usize = 512;
+
+/// Largest envelope that an operator may allow: what geth lets one set.
+pub const ENVELOPE_LEN_SETTABLE_MAX: usize = 10 * 1024 * 1024;
+/// Bundles sent to one peer whose confirmation is awaited: half a minute of them.
+pub const PENDING_BATCHES_MAX: usize = 128;
+/// Faults named in one confirmation of ours: who has more has one reason for all.
+pub const FAULTS_MAX: usize = 1_024;
+/// Longest text of a fault that is kept (bytes).
+pub const FAULT_TEXT_LEN_MAX: usize = 200;
+/// Confirmations that wait until a peer with rate limits may be sent another packet. It sees the rest as lost.
+pub const REPLIES_MAX: usize = 64;
+/// Bundles whose confirmation is held back until what became of their envelopes is known, over all peers.
+pub const HELD_BATCHES_MAX: usize = 1_024;
+/// How long such a bundle is held at most (ms): no Status client waits longer before it sends again.
+pub const HELD_BATCH_MS: u64 = 60_000;
+/// Nodes that may be trusted at once: an operator names each of them.
+pub const TRUSTED_NODES_MAX: usize = 256;
+/// Nodes and addresses whose packets are counted: twice as many as can be connected, because the last second of those
+/// that left still counts.
+pub const RATE_KEYS_MAX: usize = 2 * PEERS_MAX;
+/// Packets above the limit that a peer may send in a window of strikes before it is sent away.
+pub const RATE_TOLERANCE: u32 = 100;

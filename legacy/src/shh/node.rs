@@ -15,9 +15,13 @@
 //! | `status` | what both sides say about themselves, and when they change it |
 //! | `arrivals` | envelopes from their arrival to their death |
 //! | `relay` | bundles to peers |
+//! | `confirm` | confirmations of bundles, both ways |
+//! | `direct` | trust, and what goes past the pool: direct messages and the mailserver's |
+//! | `traffic` | rate limits, both ways |
 //! | `config`, `counters` | what can be chosen, and what is counted |
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,25 +29,32 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
 use super::bloom::Bloom;
+use super::confirmation::{BatchHash, Fault};
 use super::envelope::{Envelope, EnvelopeHash};
 use super::limits;
 use super::peer::{Pace, Peer, Phase};
 use super::pool::{Pool, Seq, Slots};
+use super::rate::Limiter;
 use super::rules::{Demands, Reject};
 use super::topic::Topic;
-use super::wire::{self, Envelopes, Error, Status};
+use super::wire::{self, Error, Status};
 use crate::identity::NodeId;
 use crate::now::Now;
 
 pub use super::peer::Wants;
-pub use config::Config;
+pub use config::{Config, Confirmations};
 pub use counters::Counters;
+pub use direct::{NotConnected, TrustFull};
+pub use status::SizeTooLarge;
 
 mod arrivals;
 mod config;
+mod confirm;
 mod counters;
+mod direct;
 mod relay;
 mod status;
+mod traffic;
 
 /// One connection. Never used twice in the life of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +69,8 @@ pub enum Input {
         peer: PeerId,
         /// Who is at its other end.
         node: NodeId,
+        /// Its address, for the rate limits; nothing exempts it from them.
+        ip: Option<IpAddr>,
     },
     /// A connection is gone.
     PeerDown {
@@ -117,6 +130,53 @@ pub enum Output {
         /// The envelope.
         hash: EnvelopeHash,
     },
+    /// An envelope came straight from a trusted peer, past every check, or from any peer while we are light. Only filters
+    /// that take direct messages may see it.
+    Direct {
+        /// It.
+        envelope: Arc<Envelope>,
+        /// The connection that brought it.
+        from: PeerId,
+    },
+    /// A mailserver message, as it came. Nothing of it is checked.
+    Mail {
+        /// The connection that brought it.
+        peer: PeerId,
+        /// Who is at its other end.
+        node: NodeId,
+        /// 123 to 126.
+        code: u64,
+        /// Its bytes.
+        payload: Vec<u8>,
+    },
+    /// A peer confirmed a bundle of ours. Comes at most once for a bundle.
+    Confirmed {
+        /// The connection.
+        peer: PeerId,
+        /// The bundle.
+        batch: BatchHash,
+        /// Every envelope of it.
+        hashes: Arc<[EnvelopeHash]>,
+        /// Those that the peer did not accept, once each.
+        faults: Vec<Fault>,
+    },
+}
+
+/// What a node is set to, and what it holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Info {
+    /// Work that we ask for.
+    pub min_pow: f64,
+    /// Topics that we ask for; nothing means all.
+    pub bloom: Option<Bloom>,
+    /// Largest envelope, in bytes by the size rule.
+    pub envelope_len_max: usize,
+    /// Whether new connections hear that we are light.
+    pub light: bool,
+    /// Envelopes that are alive.
+    pub pooled: usize,
+    /// Bytes that they take.
+    pub pooled_bytes: usize,
 }
 
 /// The Whisper node.
@@ -130,6 +190,13 @@ pub struct Node {
     held: BTreeSet<(u32, Seq)>,
     pace: Pace,
     tick: Duration,
+    light: bool,
+    envelope_len_max: usize,
+    /// Nodes whose direct messages are taken.
+    trusted: BTreeSet<NodeId>,
+    limiter: Option<Limiter>,
+    /// Confirmations that wait for what becomes of their envelopes.
+    held_back: confirm::Held,
     /// When the wall clock's second changes, while anything depends on it.
     second_at: Option<Instant>,
     counters: Counters,
@@ -148,6 +215,11 @@ impl Node {
             held: BTreeSet::new(),
             pace: Pace::new(config.packets_per_second, limits::PACKET_BURST),
             tick: Duration::from_millis(config.relay_tick_ms),
+            light: config.light,
+            envelope_len_max: config.envelope_len_max,
+            trusted: BTreeSet::new(),
+            limiter: config.rate_limits.map(Limiter::new),
+            held_back: confirm::Held::default(),
             second_at: None,
             counters: Counters::default(),
             outputs: VecDeque::new(),
@@ -159,8 +231,9 @@ impl Node {
     /// Takes in what happened, and does what is due.
     pub fn handle(&mut self, now: Now, input: Input) {
         self.demands.forget(now.mono);
+        self.held_back.forget(now.mono);
         match input {
-            Input::PeerUp { peer, node } => self.peer_up(now, peer, node),
+            Input::PeerUp { peer, node, ip } => self.peer_up(now, peer, node, ip),
             Input::PeerDown { peer } => self.forget_peer(peer),
             Input::Message {
                 peer,
@@ -187,7 +260,7 @@ impl Node {
     pub fn next_deadline(&self) -> Option<Instant> {
         let peers = self.peers.values().filter_map(|peer| match &peer.phase {
             Phase::AwaitingStatus { until, .. } => Some(*until),
-            Phase::Ready(_) => peer.outbox.due_at(&self.pace),
+            Phase::Ready(_) => peer.outbox.due_at(&peer.pace),
         });
         peers.chain(self.second_at).min()
     }
@@ -200,6 +273,18 @@ impl Node {
     /// Topics that we ask for; nothing means all.
     pub fn bloom(&self) -> Option<Bloom> {
         self.demands.bloom()
+    }
+
+    /// What the node is set to, and what it holds.
+    pub fn info(&self) -> Info {
+        Info {
+            min_pow: self.min_pow(),
+            bloom: self.bloom(),
+            envelope_len_max: self.envelope_len_max,
+            light: self.light,
+            pooled: self.pooled(),
+            pooled_bytes: self.pooled_bytes(),
+        }
     }
 
     /// What a peer wants, once it has said so.
@@ -245,7 +330,11 @@ impl Node {
         let max = if awaiting {
             limits::EARLY_PACKET_LEN_MAX
         } else {
-            self.config.packet_in_len_max
+            // A packet must hold at least one envelope of the size that was allowed since.
+            let one = self
+                .envelope_len_max
+                .saturating_add(limits::ENVELOPE_HEADER_LEN);
+            self.config.packet_in_len_max.max(one)
         };
         if payload.len() > max {
             return Err(Error::Oversized {
@@ -253,6 +342,7 @@ impl Node {
                 max,
             });
         }
+        self.count_packet(now, peer)?;
         match code {
             wire::STATUS if awaiting => self.status(now, peer, Status::decode(payload)?),
             wire::STATUS => {
@@ -281,7 +371,11 @@ impl Node {
                 Ok(())
             }
             code if awaiting => Err(Error::BeforeStatus(code)),
-            wire::ENVELOPES => self.bundle(now, peer, &Envelopes::decode(payload)?),
+            wire::ENVELOPES => self.bundle(now, peer, payload),
+            wire::BATCH_ACKNOWLEDGED => self.acknowledged(peer, payload),
+            wire::MESSAGE_RESPONSE => self.responded(peer, payload),
+            wire::RATE_LIMITS => self.limited(peer, payload),
+            wire::SYNC_REQUEST..=wire::DIRECT => self.past_the_pool(peer, code, payload),
             _ => {
                 self.counters.skipped_messages += 1;
                 Ok(())

@@ -12,11 +12,13 @@
 //! at the pool happens only at the start and when the peer widens what it wants, and then on the tick as well, so a
 //! peer that changes its mind a thousand times a second costs no more than one that does it once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::bloom::Bloom;
-use super::limits::{LOW_POW_STRIKES_MAX, STRIKE_WINDOW_MS};
+use super::confirmation::Pending;
+use super::limits::{LOW_POW_STRIKES_MAX, PACKET_BURST, REPLIES_MAX, STRIKE_WINDOW_MS};
 use super::pool::{Entry, Seq, Slot};
 use super::topic::Topic;
 use super::wire::{RateLimits, Status};
@@ -24,11 +26,18 @@ use crate::identity::NodeId;
 
 pub(super) struct Peer {
     pub(super) node: NodeId,
+    /// Under which its packets are counted; nothing where it has no limit.
+    pub(super) ip: Option<IpAddr>,
     pub(super) slot: Slot,
     pub(super) phase: Phase,
     pub(super) outbox: Outbox,
-    strikes: u32,
-    strikes_until: Instant,
+    /// How fast we send to it.
+    pub(super) pace: Pace,
+    /// Bundles of ours that it has not confirmed.
+    pub(super) pending: Pending,
+    /// Packets above our rate limits.
+    pub(super) excess: Strikes,
+    low_pow: Strikes,
 }
 
 pub(super) enum Phase {
@@ -90,18 +99,28 @@ impl Wants {
 }
 
 impl Peer {
-    pub(super) fn new(node: NodeId, slot: Slot, mono: Instant, status_until: Instant) -> Peer {
+    pub(super) fn new(
+        node: NodeId,
+        ip: Option<IpAddr>,
+        slot: Slot,
+        pace: Pace,
+        mono: Instant,
+        status_until: Instant,
+    ) -> Peer {
         Peer {
             node,
+            ip,
             slot,
+            pace,
+            pending: Pending::default(),
             phase: Phase::AwaitingStatus {
                 until: status_until,
                 pow: None,
                 bloom: None,
             },
             outbox: Outbox::new(mono),
-            strikes: 0,
-            strikes_until: mono,
+            excess: Strikes::new(mono),
+            low_pow: Strikes::new(mono),
         }
     }
 
@@ -149,12 +168,47 @@ impl Peer {
 
     /// Counts an envelope of too little work. Gives the count back when it is too high.
     pub(super) fn strike(&mut self, mono: Instant) -> Option<u32> {
-        if mono >= self.strikes_until {
-            self.strikes = 0;
-            self.strikes_until = mono + Duration::from_millis(STRIKE_WINDOW_MS);
+        self.low_pow.count(mono, LOW_POW_STRIKES_MAX)
+    }
+
+    /// Whether it says that it takes only so many packets.
+    pub(super) fn is_limited(&self) -> bool {
+        let limits = self.wants().and_then(|wants| wants.rate_limits);
+        limits.is_some_and(|limits| limits.per_connection().is_some())
+    }
+
+    /// It takes so many packets from now on: our pace follows.
+    pub(super) fn set_rate_limits(&mut self, limits: RateLimits, usual: &Pace) {
+        if let Phase::Ready(wants) = &mut self.phase {
+            wants.rate_limits = Some(limits);
         }
-        self.strikes += 1;
-        (self.strikes > LOW_POW_STRIKES_MAX).then_some(self.strikes)
+        self.pace = usual.within(&limits);
+    }
+}
+
+/// A count over a window of time.
+#[derive(Debug)]
+pub(super) struct Strikes {
+    count: u32,
+    until: Instant,
+}
+
+impl Strikes {
+    fn new(mono: Instant) -> Strikes {
+        Strikes {
+            count: 0,
+            until: mono,
+        }
+    }
+
+    /// Counts one. Gives the count back when it is above the bound.
+    pub(super) fn count(&mut self, mono: Instant, max: u32) -> Option<u32> {
+        if mono >= self.until {
+            self.count = 0;
+            self.until = mono + Duration::from_millis(STRIKE_WINDOW_MS);
+        }
+        self.count = self.count.saturating_add(1);
+        (self.count > max).then_some(self.count)
     }
 }
 
@@ -163,8 +217,10 @@ pub(super) struct Outbox {
     pub(super) queue: BTreeSet<Seq>,
     /// The whole pool is to be looked at before the next bundle.
     pub(super) rescan: bool,
+    /// Replies that do not wait for the tick, only for the allowance.
+    replies: VecDeque<(u64, Vec<u8>)>,
     flush_at: Option<Instant>,
-    /// When the allowance for bundles would be full again, if nothing were sent.
+    /// When the allowance for packets would be full again, if nothing were sent.
     full_at: Instant,
 }
 
@@ -173,9 +229,27 @@ impl Outbox {
         Outbox {
             queue: BTreeSet::new(),
             rescan: false,
+            replies: VecDeque::new(),
             flush_at: None,
             full_at: mono,
         }
+    }
+
+    /// Queues a reply. False: too many wait, and the oldest is dropped.
+    pub(super) fn reply(&mut self, code: u64, payload: Vec<u8>) -> bool {
+        let fits = self.replies.len() < REPLIES_MAX;
+        if !fits {
+            self.replies.pop_front();
+        }
+        self.replies.push_back((code, payload));
+        fits
+    }
+
+    /// The next reply, out of the allowance.
+    pub(super) fn take_reply(&mut self, mono: Instant, pace: &Pace) -> Option<(u64, Vec<u8>)> {
+        let reply = self.replies.pop_front()?;
+        self.spend(mono, pace);
+        Some(reply)
     }
 
     fn push(&mut self, seq: Seq, mono: Instant, tick: Duration, queue_max: usize) {
@@ -193,13 +267,16 @@ impl Outbox {
         self.flush_at.get_or_insert(mono + tick);
     }
 
-    /// When the next bundle may leave: the tick, or later where the allowance is used up.
+    /// When the next packet may leave: the tick, or later where the allowance is used up.
     pub(super) fn due_at(&self, pace: &Pace) -> Option<Instant> {
         let allowed = self.full_at.checked_sub(pace.slack).unwrap_or(self.full_at);
+        if !self.replies.is_empty() {
+            return Some(allowed);
+        }
         self.flush_at.map(|tick| tick.max(allowed))
     }
 
-    /// Takes one bundle out of the allowance.
+    /// Takes one packet out of the allowance.
     pub(super) fn spend(&mut self, mono: Instant, pace: &Pace) {
         self.full_at = self.full_at.max(mono) + pace.interval;
     }
@@ -210,8 +287,8 @@ impl Outbox {
     }
 }
 
-/// The allowance for bundles: one per interval, and after a pause a few at once.
-#[derive(Clone, Copy, Debug)]
+/// The allowance for packets: one per interval, and after a pause a few at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pace {
     interval: Duration,
     slack: Duration,
@@ -223,6 +300,20 @@ impl Pace {
         Pace {
             interval,
             slack: interval * burst.saturating_sub(1),
+        }
+    }
+
+    /// This pace, or a slower one that stays a fifth below what a peer takes: its clock is not ours.
+    pub(super) fn within(self, limits: &RateLimits) -> Pace {
+        let Some(limit) = limits.per_connection() else {
+            return self;
+        };
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let interval = (Duration::from_millis(1_250) / limit).max(self.interval);
+        let burst = limit.saturating_sub(1).clamp(1, PACKET_BURST);
+        Pace {
+            interval,
+            slack: (interval * (burst - 1)).min(self.slack.max(interval)),
         }
     }
 }

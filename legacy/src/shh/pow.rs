@@ -7,7 +7,14 @@
 //!
 //! The seconds of life are the ttl, and for an envelope from the (allowed) future the clock difference plus one more.
 //! The nonce is absorbed last, so a search absorbs the prefix once and clones the sponge: one permutation a try.
-//! This is the form of geth since 1.9.0; the older one is not served. Spec: Whisper v6 proof of work.
+//! This is the form of geth since 1.9.0. The one before it can be checked as well, for peers that never changed:
+//!
+//! ```text
+//! h   = keccak256( keccak256(that RLP) ‖ 24 zero bytes ‖ nonce, 8 bytes big-endian )
+//! pow = (2^(trailing zero bits of h) / (20 + length of the data)) / seconds of life
+//! ```
+//!
+//! Spec: Whisper v6 proof of work.
 
 use thiserror::Error;
 
@@ -70,6 +77,21 @@ pub fn proof(short_parts: &[&[u8]], nonce: u64) -> [u8; 32] {
     let mut sponge = Hasher::new();
     short_parts.iter().for_each(|part| sponge.absorb(part));
     finish(sponge, nonce)
+}
+
+/// Zero bits of the older form: those at the end of its hash.
+pub fn old_zero_bits(short_parts: &[&[u8]], nonce: u64) -> u16 {
+    let mut sponge = Hasher::new();
+    short_parts.iter().for_each(|part| sponge.absorb(part));
+    let mut second = Hasher::new();
+    second.absorb(&sponge.digest());
+    second.absorb(&[0; 24]);
+    let mut hash = finish(second, nonce);
+    hash.reverse();
+    let whole = hash.iter().take_while(|byte| **byte == 0).count();
+    let rest = hash.get(whole).map_or(0, |byte| byte.trailing_zeros());
+    let bits = whole * 8 + usize::try_from(rest).expect("a byte has eight bits");
+    u16::try_from(bits).expect("a hash has 256 bits")
 }
 
 fn finish(mut sponge: Hasher, nonce: u64) -> [u8; 32] {
@@ -205,6 +227,21 @@ mod tests {
         assert_eq!(Search::new(&short, 8).run(1 << 20, || false), Ok(309));
         assert_eq!(pow(8, short.len(), 15), 0.379_259_259_259_259_3);
         assert_eq!(pow(8, short.len(), 21), 0.270_899_470_899_470_9);
+    }
+
+    #[test]
+    fn the_older_form_counts_from_the_other_end() {
+        let short = hex::decode(SHORT).unwrap();
+        assert_eq!(old_zero_bits(&[&short[..7], &short[7..]], 309), 0);
+        assert_eq!(pow(0, 20 + 32, 15), 0.001_282_051_282_051_282);
+        let nonce = (0..)
+            .find(|nonce| old_zero_bits(&[&short], *nonce) >= 9)
+            .unwrap();
+        assert!(old_zero_bits(&[&short], nonce) >= 9);
+        assert!(
+            zero_bits(&proof(&[&short], nonce)) < 9,
+            "one says nothing of the other"
+        );
     }
 
     #[test]

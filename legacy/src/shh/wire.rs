@@ -6,14 +6,17 @@
 //! | 1 | envelopes | `[envelope, …]` |
 //! | 2 | proof of work asked for | bare u64: the bits of a double |
 //! | 3 | bloom filter | bare 64 bytes |
+//! | 11, 12 | confirmations (Status) | see [`confirmation`](super::confirmation) |
+//! | 20 | packets per second that the sender takes (Status) | `[ip, peer, topic]` |
+//! | 123 to 126 | mailserver | handed on as they are |
+//! | 127 | envelopes past every check, from trusted peers only | `envelope` or (Status) `[envelope, …]` |
 //!
-//! Codes 11, 12 and 20 (Status) and 123 to 127 (mailserver, direct messages) are known and skipped undecoded, and so
-//! is every other code. Spec: Whisper v6 status and packet codes.
+//! Every other code is skipped undecoded. Spec: Whisper v6 status and packet codes.
 
 use thiserror::Error;
 
 use super::bloom::Bloom;
-use super::envelope::{Outline, list_header};
+use super::envelope::{Envelope, Outline, list_header};
 use super::limits::{ENVELOPES_PER_PACKET_MAX, VERSION};
 use super::pow;
 use crate::error::Blame;
@@ -27,6 +30,22 @@ pub const ENVELOPES: u64 = 1;
 pub const POW_REQUIREMENT: u64 = 2;
 /// Code of a new bloom filter.
 pub const BLOOM_FILTER: u64 = 3;
+/// Code of the short confirmation of a bundle.
+pub const BATCH_ACKNOWLEDGED: u64 = 11;
+/// Code of the confirmation of a bundle that names what was not accepted.
+pub const MESSAGE_RESPONSE: u64 = 12;
+/// Code of new rate limits.
+pub const RATE_LIMITS: u64 = 20;
+/// Code of a mailserver's request to another.
+pub const SYNC_REQUEST: u64 = 123;
+/// Code of the answer to that.
+pub const SYNC_RESPONSE: u64 = 124;
+/// Code of the end of a mailserver's delivery.
+pub const REQUEST_COMPLETE: u64 = 125;
+/// Code of a request to a mailserver.
+pub const REQUEST: u64 = 126;
+/// Code of envelopes past every check.
+pub const DIRECT: u64 = 127;
 
 /// What a peer did that ends the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Error)]
@@ -75,6 +94,12 @@ pub enum Error {
     /// Too many envelopes of too little work.
     #[error("{0} envelopes below the proof of work asked for")]
     LowPow(u32),
+    /// Too many packets above our rate limits.
+    #[error("{0} packets above the rate limit")]
+    Flood(u32),
+    /// A mailserver message breaks a rule of its own.
+    #[error("a mailserver message: {0}")]
+    Mail(&'static str),
     /// The node has no room for another peer.
     #[error("all {0} peer slots are taken")]
     TooManyPeers(usize),
@@ -94,7 +119,9 @@ impl Error {
             | Error::BeforeStatus(_)
             | Error::StatusTimeout(_)
             | Error::BothLight
-            | Error::LowPow(_) => Blame::Peer,
+            | Error::LowPow(_)
+            | Error::Flood(_)
+            | Error::Mail(_) => Blame::Peer,
         }
     }
 
@@ -111,7 +138,9 @@ impl Error {
             | Error::BeforeStatus(_)
             | Error::StatusTimeout(_)
             | Error::BothLight
-            | Error::LowPow(_) => 0x10,
+            | Error::LowPow(_)
+            | Error::Flood(_)
+            | Error::Mail(_) => 0x10,
         }
     }
 }
@@ -140,6 +169,35 @@ pub struct RateLimits {
     pub peer: u64,
     /// Per topic.
     pub topic: u64,
+}
+
+impl RateLimits {
+    /// Reads code 20.
+    pub fn decode(payload: &[u8]) -> Result<RateLimits, Error> {
+        Item::exact(payload)
+            .and_then(rate_limits)
+            .map_err(|source| Error::Malformed {
+                code: RATE_LIMITS,
+                source,
+            })
+    }
+
+    /// Writes code 20.
+    pub fn encode(&self) -> Vec<u8> {
+        self.list().finish()
+    }
+
+    fn list(&self) -> List {
+        List::new().uint(self.ip).uint(self.peer).uint(self.topic)
+    }
+
+    /// Packets per second that one connection may carry; nothing where there is no limit.
+    pub fn per_connection(&self) -> Option<u64> {
+        [self.ip, self.peer]
+            .into_iter()
+            .filter(|limit| *limit > 0)
+            .min()
+    }
 }
 
 impl Status {
@@ -186,12 +244,7 @@ impl Status {
             .bytes(self.bloom.unwrap_or(Bloom::FULL).as_bytes())
             .boolean(self.light)
             .boolean(self.confirmations)
-            .list(
-                List::new()
-                    .uint(limits.ip)
-                    .uint(limits.peer)
-                    .uint(limits.topic),
-            )
+            .list(limits.list())
             .finish()
     }
 }
@@ -205,11 +258,11 @@ fn readable<'a, T>(
 }
 
 fn rate_limits(field: Item<'_>) -> Result<RateLimits, RlpError> {
-    let mut limits = field.list()?;
+    let [ip, peer, topic] = field.list_of()?;
     Ok(RateLimits {
-        ip: limits.required()?.uint()?,
-        peer: limits.required()?.uint()?,
-        topic: limits.required()?.uint()?,
+        ip: ip.uint()?,
+        peer: peer.uint()?,
+        topic: topic.uint()?,
     })
 }
 
@@ -263,6 +316,31 @@ impl<'a> Envelopes<'a> {
             .flatten()
             .filter_map(|element| Outline::parse(element.raw()).ok())
     }
+}
+
+/// The envelopes of a code 127: a list of them, or a single one bare.
+pub fn decode_direct(payload: &[u8]) -> Result<Vec<Envelope>, Error> {
+    let malformed = |source| Error::Malformed {
+        code: DIRECT,
+        source,
+    };
+    let outer = Item::exact(payload).map_err(malformed)?;
+    let first = outer.list().map_err(malformed)?.next();
+    let first = first.transpose().map_err(malformed)?;
+    if first.is_some_and(|item| !item.is_list()) {
+        return Ok(vec![Envelope::parse(payload).map_err(malformed)?]);
+    }
+    let mut envelopes = Vec::new();
+    for element in outer.list().map_err(malformed)? {
+        if envelopes.len() == ENVELOPES_PER_PACKET_MAX {
+            return Err(Error::TooManyEnvelopes {
+                max: ENVELOPES_PER_PACKET_MAX,
+            });
+        }
+        let envelope = element.and_then(|element| Envelope::parse(element.raw()));
+        envelopes.push(envelope.map_err(malformed)?);
+    }
+    Ok(envelopes)
 }
 
 /// Writes a packet of envelopes from their bytes.

@@ -1,11 +1,15 @@
 //! What handles ask for, and what they are answered.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 
 use super::super::{Counters, PeerInfo, now};
 use super::{Owner, peer_id};
 use crate::enode::Enode;
+use crate::identity::NodeId;
 use crate::peers::AddError;
+use crate::shh::node::{Info, NotConnected, SizeTooLarge, TrustFull};
 use crate::shh::{self, Bloom, Envelope, EnvelopeHash, Reject};
 
 /// What a handle asks for.
@@ -26,6 +30,34 @@ pub(in crate::shell) enum Command {
     SetMinPow {
         min_pow: f64,
         answer: oneshot::Sender<Result<(), shh::wire::Error>>,
+    },
+    WidenBloom {
+        topics: Bloom,
+        answer: oneshot::Sender<()>,
+    },
+    SetLight {
+        light: bool,
+        answer: oneshot::Sender<()>,
+    },
+    SetEnvelopeLenMax {
+        bytes: usize,
+        answer: oneshot::Sender<Result<(), SizeTooLarge>>,
+    },
+    TrustPeer {
+        node: NodeId,
+        trusted: bool,
+        answer: oneshot::Sender<Result<(), TrustFull>>,
+    },
+    PostDirect {
+        to: NodeId,
+        envelope: Arc<Envelope>,
+        answer: oneshot::Sender<Result<(), NotConnected>>,
+    },
+    Release {
+        hash: EnvelopeHash,
+    },
+    Info {
+        answer: oneshot::Sender<Info>,
     },
     Peers {
         answer: oneshot::Sender<Vec<PeerInfo>>,
@@ -53,6 +85,35 @@ impl Owner {
             }
             Command::SetMinPow { min_pow, answer } => {
                 let _ = answer.send(self.node.set_min_pow(now, min_pow));
+            }
+            Command::WidenBloom { topics, answer } => {
+                self.node.widen_bloom(now, &topics);
+                let _ = answer.send(());
+            }
+            Command::SetLight { light, answer } => {
+                self.node.set_light(light);
+                let _ = answer.send(());
+            }
+            Command::SetEnvelopeLenMax { bytes, answer } => {
+                let _ = answer.send(self.node.set_envelope_len_max(bytes));
+            }
+            Command::TrustPeer {
+                node,
+                trusted,
+                answer,
+            } => {
+                let _ = answer.send(self.node.trust(node, trusted));
+            }
+            Command::PostDirect {
+                to,
+                envelope,
+                answer,
+            } => {
+                let _ = answer.send(self.node.send_direct(now, to, &[envelope]));
+            }
+            Command::Release { hash } => self.node.release(&hash),
+            Command::Info { answer } => {
+                let _ = answer.send(self.node.info());
             }
             Command::Peers { answer } => {
                 let _ = answer.send(self.infos());

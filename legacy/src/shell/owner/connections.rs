@@ -164,6 +164,7 @@ impl Owner {
         };
         let node = established.public_key.node_id();
         let direction = connection.direction;
+        let ip = Some(connection.address.ip());
         debug!(peer = ?node, ?direction, "a Whisper peer is connected");
         connection.whisper = Some(Whisper {
             node,
@@ -177,6 +178,7 @@ impl Owner {
             shh::Input::PeerUp {
                 peer: peer_id(id),
                 node,
+                ip,
             },
         );
     }

@@ -40,6 +40,27 @@ impl Owner {
                     });
                 }
             }
+            shh::Output::Direct { envelope, from } => {
+                if let Some(from) = self.node_of(from) {
+                    self.backlog.push_back(Event::Direct { envelope, from });
+                }
+            }
+            // Nobody here serves mail.
+            shh::Output::Mail { .. } => {}
+            shh::Output::Confirmed {
+                peer,
+                batch: _,
+                hashes,
+                faults,
+            } => {
+                if let Some(peer) = self.node_of(peer) {
+                    self.backlog.push_back(Event::Confirmed {
+                        peer,
+                        hashes,
+                        faults,
+                    });
+                }
+            }
             shh::Output::Sent { peer, hash } => {
                 if let Some(peer) = self.node_of(peer) {
                     self.backlog.push_back(Event::Sent { hash, peer });

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Node, Output, PeerId, next_second, unix_seconds};
+use super::{Confirmations, Node, Output, PeerId, next_second, unix_seconds};
 use crate::now::Now;
+use crate::shh::confirmation::Fault;
 use crate::shh::envelope::{Envelope, EnvelopeHash, Outline};
 use crate::shh::limits;
 use crate::shh::pool::{Lookup, PoolFull, Seq, Source};
@@ -27,7 +28,7 @@ impl Node {
         let unix = unix_seconds(now);
         let hash = envelope.hash();
         rules::check_times(envelope.fields(), unix, self.config.ttl_max)?;
-        rules::check_size(envelope.fields(), self.config.envelope_len_max)?;
+        rules::check_size(envelope.fields(), self.envelope_len_max)?;
         if self.pool.look_up(&hash) != Lookup::Fresh {
             return Ok(hash);
         }
@@ -38,46 +39,75 @@ impl Node {
         Ok(hash)
     }
 
-    pub(super) fn bundle(
-        &mut self,
-        now: Now,
-        peer: PeerId,
-        bundle: &Envelopes<'_>,
-    ) -> Result<(), Error> {
+    pub(super) fn bundle(&mut self, now: Now, peer: PeerId, payload: &[u8]) -> Result<(), Error> {
+        let bundle = Envelopes::decode(payload)?;
+        let mut receipt = self.receipt(peer, payload);
         self.counters.bundles_received += 1;
         for outline in bundle.iter() {
             self.counters.envelopes_received += 1;
             self.counters.envelope_bytes_received += outline.fields().size() as u64;
-            if let Err(reject) = self.arrival(now, peer, &outline) {
-                self.counters.count_rejected(&reject);
-                self.strike(now, peer, &reject)?;
+            match self.arrival(now, peer, &outline) {
+                Ok(hash) => {
+                    if let Some(receipt) = &mut receipt {
+                        self.note_accepted(receipt, hash);
+                    }
+                }
+                Err(reject) => {
+                    self.counters.count_rejected(&reject);
+                    self.strike(now, peer, &reject)?;
+                    if let Some(receipt) = &mut receipt {
+                        receipt.note_fault(Fault::of(outline.hash(), &reject));
+                    }
+                }
             }
+        }
+        if let Some(receipt) = receipt {
+            self.give_receipt(now, peer, receipt);
         }
         Ok(())
     }
 
-    fn arrival(&mut self, now: Now, peer: PeerId, outline: &Outline<'_>) -> Result<(), Reject> {
+    fn arrival(
+        &mut self,
+        now: Now,
+        peer: PeerId,
+        outline: &Outline<'_>,
+    ) -> Result<EnvelopeHash, Reject> {
         let unix = unix_seconds(now);
         rules::check_times(outline.fields(), unix, self.config.ttl_max)?;
-        rules::check_size(outline.fields(), self.config.envelope_len_max)?;
+        rules::check_size(outline.fields(), self.envelope_len_max)?;
         let hash = outline.hash();
         match self.pool.look_up(&hash) {
             Lookup::Pooled(seq) => {
                 self.counters.duplicates += 1;
                 self.know(seq, peer);
-                return Ok(());
+                return Ok(hash);
             }
             Lookup::Gone => {
                 self.counters.duplicates += 1;
-                return Ok(());
+                return Ok(hash);
             }
             Lookup::Fresh => {}
         }
         let envelope = outline.lift(hash);
-        let pow = envelope.pow_at(unix);
-        self.demands.check_pow(pow)?;
+        let pow = self.check_work(unix, &envelope)?;
         self.demands.check_bloom(envelope.topic())?;
-        self.accept(now, Arc::new(envelope), pow, Some(peer))
+        self.accept(now, Arc::new(envelope), pow, Some(peer))?;
+        Ok(hash)
+    }
+
+    /// The work that peers will see, if it suffices here: by the new form, or where we allow it by the old one.
+    fn check_work(&mut self, unix: u32, envelope: &Envelope) -> Result<f64, Reject> {
+        let pow = envelope.pow_at(unix);
+        let Err(reject) = self.demands.check_pow(pow) else {
+            return Ok(pow);
+        };
+        if !self.config.accept_old_pow {
+            return Err(reject);
+        }
+        self.demands.check_pow(envelope.old_pow_at(unix))?;
+        self.counters.old_pow_accepted += 1;
+        Ok(pow)
     }
 
     fn strike(&mut self, now: Now, peer: PeerId, reject: &Reject) -> Result<(), Error> {
@@ -116,7 +146,13 @@ impl Node {
         } else {
             self.offer(now, seq);
         }
-        self.outputs.push_back(Output::Envelope { envelope, from });
+        if from.is_some() && self.config.confirmations == Confirmations::Held {
+            self.held_back.open(now.mono, envelope.hash());
+        }
+        self.outputs.push_back(match from {
+            Some(from) if self.light => Output::Direct { envelope, from },
+            from => Output::Envelope { envelope, from },
+        });
         Ok(())
     }
 

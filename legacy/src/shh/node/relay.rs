@@ -6,7 +6,8 @@ use rand_core::Rng as _;
 
 use super::{Node, Output, PeerId, unix_seconds};
 use crate::now::Now;
-use crate::shh::envelope::Envelope;
+use crate::shh::confirmation::BatchHash;
+use crate::shh::envelope::{Envelope, EnvelopeHash};
 use crate::shh::limits;
 use crate::shh::peer::{Peer, Phase};
 use crate::shh::pool::Seq;
@@ -33,7 +34,7 @@ impl Node {
     pub(super) fn relay(&mut self, now: Now) {
         let due = |peer: &Peer| {
             peer.outbox
-                .due_at(&self.pace)
+                .due_at(&peer.pace)
                 .is_some_and(|at| at <= now.mono)
         };
         let due: Vec<PeerId> = self
@@ -54,6 +55,14 @@ impl Node {
         let Phase::Ready(wants) = &peer.phase else {
             return;
         };
+        if let Some((code, payload)) = peer.outbox.take_reply(now.mono, &peer.pace) {
+            self.outputs.push_back(Output::Send {
+                peer: id,
+                code,
+                payload,
+            });
+            return;
+        }
         let unix = unix_seconds(now);
         if std::mem::take(&mut peer.outbox.rescan) {
             peer.outbox
@@ -82,7 +91,7 @@ impl Node {
             peer.outbox.queue.pop_first();
         }
         if !bundle.is_empty() {
-            peer.outbox.spend(now.mono, &self.pace);
+            peer.outbox.spend(now.mono, &peer.pace);
         }
         peer.outbox.settle(now.mono);
         let slot = peer.slot;
@@ -103,6 +112,9 @@ impl Node {
             wire::encode_envelopes(bundle.iter().map(|(_, envelope)| &envelope.raw()[..]));
         self.counters.bundles_sent += 1;
         self.counters.envelopes_sent += bundle.len() as u64;
+        let hashes: Arc<[EnvelopeHash]> =
+            bundle.iter().map(|(_, envelope)| envelope.hash()).collect();
+        self.expect_answer(peer, || BatchHash::of(&payload), &hashes);
         self.outputs.push_back(Output::Send {
             peer,
             code: wire::ENVELOPES,

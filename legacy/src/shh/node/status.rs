@@ -1,5 +1,6 @@
 //! What both sides say about themselves: the Status that comes first, and the changes after it.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{Node, Output, PeerId, Wants};
@@ -11,7 +12,7 @@ use crate::shh::wire::{self, Error, Status};
 use crate::shh::{limits, pow};
 
 impl Node {
-    pub(super) fn peer_up(&mut self, now: Now, peer: PeerId, node: NodeId) {
+    pub(super) fn peer_up(&mut self, now: Now, peer: PeerId, node: NodeId, ip: Option<IpAddr>) {
         self.forget_peer(peer);
         let Some(slot) = self.slots.take() else {
             self.outputs.push_back(Output::Disconnect {
@@ -22,13 +23,13 @@ impl Node {
         };
         let until = now.mono + STATUS_TIMEOUT;
         self.peers
-            .insert(peer, Peer::new(node, slot, now.mono, until));
+            .insert(peer, Peer::new(node, ip, slot, self.pace, now.mono, until));
         let status = Status {
             min_pow: self.demands.min_pow(),
             bloom: self.demands.bloom(),
-            light: self.config.light,
-            confirmations: self.config.confirmations,
-            rate_limits: None,
+            light: self.light,
+            confirmations: self.confirms(),
+            rate_limits: self.config.rate_limits,
         };
         self.outputs.push_back(Output::Send {
             peer,
@@ -38,7 +39,7 @@ impl Node {
     }
 
     pub(super) fn status(&mut self, now: Now, peer: PeerId, status: Status) -> Result<(), Error> {
-        if status.light && self.config.light {
+        if status.light && self.light && self.config.refuse_light_pairs {
             return Err(Error::BothLight);
         }
         let Some(state) = self.peers.get_mut(&peer) else {
@@ -50,6 +51,9 @@ impl Node {
             wants.bloom = bloom.or(wants.bloom).filter(|bloom| !bloom.is_full());
         }
         state.phase = Phase::Ready(wants);
+        if let Some(limits) = wants.rate_limits {
+            state.set_rate_limits(limits, &self.pace);
+        }
         state.outbox.rescan(now.mono, self.tick);
         self.outputs.push_back(Output::PeerStatus { peer, wants });
         Ok(())
@@ -111,6 +115,32 @@ impl Node {
         );
     }
 
+    /// Asks for these topics too from now on. Peers hear of it only where that is more than we asked for.
+    pub fn widen_bloom(&mut self, now: Now, topics: &Bloom) {
+        let Some(mut wider) = self.demands.bloom() else {
+            return;
+        };
+        if !wider.contains(topics) {
+            wider.merge(topics);
+            self.set_bloom(now, Some(wider));
+        }
+    }
+
+    /// Says to peers that connect from now on whether we are light. While we are, what peers bring is handed out as
+    /// [`Output::Direct`], as in geth: only filters that take direct messages see it. It is pooled and relayed all the same.
+    pub fn set_light(&mut self, light: bool) {
+        self.light = light;
+    }
+
+    /// Takes larger envelopes from now on, or only smaller ones.
+    pub fn set_envelope_len_max(&mut self, bytes: usize) -> Result<(), SizeTooLarge> {
+        if bytes > limits::ENVELOPE_LEN_SETTABLE_MAX {
+            return Err(SizeTooLarge(bytes));
+        }
+        self.envelope_len_max = bytes;
+        Ok(())
+    }
+
     fn announce(&mut self, code: u64, payload: &[u8]) {
         let sends = self.peers.keys().map(|peer| Output::Send {
             peer: *peer,
@@ -120,5 +150,10 @@ impl Node {
         self.outputs.extend(sends);
     }
 }
+
+/// An envelope limit above what any peer can be set to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("envelopes of {0} bytes where {max} can be allowed", max = limits::ENVELOPE_LEN_SETTABLE_MAX)]
+pub struct SizeTooLarge(pub usize);
 
 const STATUS_TIMEOUT: Duration = Duration::from_millis(limits::STATUS_TIMEOUT_MS);

@@ -7,6 +7,7 @@ use super::*;
 use crate::rlp;
 use crate::shh::envelope::Draft;
 use crate::shh::pow;
+use crate::shh::wire::Envelopes;
 use net::{START, at, bloom_of, mined, mined_with, node_id, stranger};
 
 /// A node with one peer that has said a Status of these wants.
@@ -23,6 +24,7 @@ fn join(node: &mut Node, now: Now, peer: u64, status: Status) {
         Input::PeerUp {
             peer: PeerId(peer),
             node: node_id(peer),
+            ip: None,
         },
     );
     say(node, now, peer, wire::STATUS, status.encode());
@@ -114,6 +116,7 @@ fn our_status_goes_first_and_at_once() {
         Input::PeerUp {
             peer: PeerId(1),
             node: node_id(1),
+            ip: None,
         },
     );
     let [
@@ -141,6 +144,7 @@ fn a_mute_peer_is_dismissed() {
         Input::PeerUp {
             peer: PeerId(1),
             node: node_id(1),
+            ip: None,
         },
     );
     assert_eq!(node.next_deadline(), Some(at(10_000).mono));
@@ -182,6 +186,7 @@ fn what_comes_before_status() {
             Input::PeerUp {
                 peer: PeerId(1),
                 node: node_id(1),
+                ip: None,
             },
         );
         drain(&mut node);
@@ -198,6 +203,7 @@ fn early_requirements_win_over_the_status() {
         Input::PeerUp {
             peer: PeerId(1),
             node: node_id(1),
+            ip: None,
         },
     );
     say(
@@ -259,6 +265,7 @@ fn bad_statuses_end_the_connection() {
             Input::PeerUp {
                 peer: PeerId(1),
                 node: node_id(1),
+                ip: None,
             },
         );
         say(&mut node, at(0), 1, wire::STATUS, payload);
@@ -303,6 +310,7 @@ fn slots_run_out_and_come_back() {
         Input::PeerUp {
             peer: PeerId(999),
             node: node_id(999),
+            ip: None,
         },
     );
     let error = disconnect(&drain(&mut node)).unwrap();

@@ -43,6 +43,7 @@ impl Network {
             Input::PeerUp {
                 peer: id_a,
                 node: node_id(b as u64),
+                ip: None,
             },
         );
         self.give(
@@ -50,6 +51,7 @@ impl Network {
             Input::PeerUp {
                 peer: id_b,
                 node: node_id(a as u64),
+                ip: None,
             },
         );
     }
@@ -96,7 +98,8 @@ impl Network {
                     *self.delivered.entry((from, envelope.hash())).or_default() += 1
                 }
                 Output::Disconnect { .. } => self.dismissed += 1,
-                Output::PeerStatus { .. } | Output::Sent { .. } => {}
+                Output::PeerStatus { .. } | Output::Sent { .. } | Output::Confirmed { .. } => {}
+                Output::Direct { .. } | Output::Mail { .. } => panic!("nobody is trusted"),
             }
         }
     }
