@@ -33,7 +33,7 @@ use crate::error::Blame;
 use crate::identity::{NodeId, SecretKey};
 use crate::limits::PACKET_LEN_MAX;
 use crate::now::Now;
-use crate::peers::{AddError, Limits};
+use crate::peers::{AddError, Kind, Limits};
 use crate::rlpx::Direction;
 use crate::rlpx::capability::{Capability, SHH};
 use crate::shh::confirmation::Fault;
@@ -51,6 +51,10 @@ pub struct Config {
     pub advertise: Option<IpAddr>,
     /// Peers to stay connected to.
     pub static_peers: Vec<Enode>,
+    /// Peers that are let in although there is no room, and never banned.
+    pub trusted_peers: Vec<Enode>,
+    /// Peers to dial while nobody else is connected or known.
+    pub bootstrap_peers: Vec<Enode>,
     /// What we call ourselves.
     pub client_name: String,
     /// Subprotocols to advertise besides Whisper. Their messages are ignored.
@@ -71,6 +75,8 @@ impl Config {
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             advertise: None,
             static_peers: Vec::new(),
+            trusted_peers: Vec::new(),
+            bootstrap_peers: Vec::new(),
             client_name: concat!("ferry/", env!("CARGO_PKG_VERSION")).to_owned(),
             other_capabilities: Vec::new(),
             packet_len_max: PACKET_LEN_MAX,
@@ -164,6 +170,12 @@ pub struct PeerInfo {
     pub direction: Direction,
     /// Since when it speaks Whisper.
     pub since: Instant,
+    /// What it is to us.
+    pub kind: Kind,
+    /// Whether it is let in although there is no room, and never banned.
+    pub trusted: bool,
+    /// 0 for one that did no wrong, and one less for each point against it; at -100 a peer is banned.
+    pub score: i32,
     /// What it wants, once it has said so.
     pub wants: Option<Wants>,
 }
@@ -188,13 +200,16 @@ pub enum Error {
     /// A static peer cannot be kept.
     #[error("a static peer is unusable: {0}")]
     StaticPeer(AddError),
+    /// A peer cannot be trusted.
+    #[error("a trusted peer is unusable: {0}")]
+    TrustedPeer(AddError),
 }
 
 impl Error {
     /// Whose fault it is.
     pub const fn blame(&self) -> Blame {
         match self {
-            Error::Listen { .. } | Error::StaticPeer(_) => Blame::Config,
+            Error::Listen { .. } | Error::StaticPeer(_) | Error::TrustedPeer(_) => Blame::Config,
             Error::Random => Blame::Local,
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! silent   connected, its handshake packet has not come or not been opened
-//! known    its handshake proved who it is, its Hello has not come
+//! known    its handshake says who it is, its Hello has not come
 //! ```
 //!
 //! The larger of the two kinds loses one: of those that wait from the address with the most of them the one that waits
@@ -12,7 +12,9 @@
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
-use super::{Connection, ConnectionId, Output, Peers, is_local, same_subnet};
+use super::connection::{Connection, ConnectionId};
+use super::place::{is_local, same_subnet};
+use super::{Output, Peers};
 use crate::rlpx::Direction;
 
 impl Peers {
@@ -20,22 +22,18 @@ impl Peers {
     pub(super) fn make_room(&mut self) {
         while self.waiting().count() >= self.limits.pending_max.max(1) {
             let Some(loser) = self.loser() else { return };
-            if let Some(closed) = self.connections.remove(&loser)
-                && let Some(node) = closed.node
-            {
-                self.admitted.remove(&node);
-            }
+            self.connections.remove(&loser);
             self.outputs.push_back(Output::Close { connection: loser });
         }
     }
 
     fn loser(&self) -> Option<ConnectionId> {
-        let known = self.waiting().filter(|(_, each)| each.node.is_some());
-        let silent = self.waiting().filter(|(_, each)| each.node.is_none());
+        let known = self.waiting().filter(|(_, each)| each.claimed.is_some());
+        let silent = self.waiting().filter(|(_, each)| each.claimed.is_none());
         let kind = known.count() > silent.count();
         let of_kind = || {
             self.waiting()
-                .filter(|(_, each)| each.node.is_some() == kind)
+                .filter(|(_, each)| each.claimed.is_some() == kind)
         };
         let from_there = |ip| {
             of_kind()

@@ -1,5 +1,6 @@
 use super::*;
 use crate::identity::SecretKey;
+use crate::limits::{REDIAL_MAX, REDIAL_MIN};
 
 fn key(number: u8) -> SecretKey {
     SecretKey::from_bytes(&[number; 32]).unwrap()
@@ -27,11 +28,23 @@ fn peers() -> Peers {
     Peers::new(key(1).public().node_id(), Limits::default(), [0; 32])
 }
 
+/// The next dial; nothing else is expected.
 fn dial(peers: &mut Peers) -> Option<ConnectionId> {
-    peers.poll_output().and_then(|output| match output {
+    match peers.poll_output()? {
         Output::Dial { connection, .. } => Some(connection),
-        Output::Close { .. } => None,
-    })
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Comes in by a connection, up to the end of the Hellos.
+fn enter(
+    peers: &mut Peers,
+    now: Now,
+    connection: ConnectionId,
+    number: u8,
+) -> Result<(), DisconnectReason> {
+    peers.identify(now, connection, key(number).public().node_id())?;
+    peers.establish(now, connection)
 }
 
 const LOOPBACK: &str = "127.0.0.1:30303";
@@ -64,10 +77,7 @@ fn a_good_connection_starts_the_pauses_again() {
         peers.tick(now);
     }
     let connection = dial(&mut peers).unwrap();
-    peers
-        .identify(connection, key(2).public().node_id())
-        .unwrap();
-    peers.establish(now, connection);
+    enter(&mut peers, now, connection, 2).unwrap();
     now = after(now, STABLE_AFTER);
     peers.close(now, connection, End::Other);
     assert!(peers.next_deadline().unwrap() - now.mono <= REDIAL_MIN.mul_f64(1.25));
@@ -88,9 +98,7 @@ fn full_peers_and_public_addresses_get_a_longer_pause() {
 fn a_static_peer_that_connected_itself_is_not_dialled() {
     let (mut peers, now) = (peers(), start());
     let connection = peers.accept(now, "127.0.0.1".parse().unwrap()).unwrap();
-    peers
-        .identify(connection, key(2).public().node_id())
-        .unwrap();
+    enter(&mut peers, now, connection, 2).unwrap();
     peers.add(now, enode(2, LOOPBACK)).unwrap();
     assert_eq!(dial(&mut peers), None);
     peers.close(now, connection, End::Other);
@@ -102,24 +110,21 @@ fn one_connection_per_identity_and_none_to_ourselves() {
     let (mut peers, now) = (peers(), start());
     let ip = "127.0.0.1".parse().unwrap();
     let [first, second, third] = [(); 3].map(|()| peers.accept(now, ip).unwrap());
-    let node = key(2).public().node_id();
-    assert_eq!(peers.identify(first, node), Ok(()));
+    let again = Err(DisconnectReason::AlreadyConnected);
+    assert_eq!(enter(&mut peers, now, first, 2), Ok(()));
+    assert_eq!(enter(&mut peers, now, second, 2), again);
     assert_eq!(
-        peers.identify(second, node),
-        Err(DisconnectReason::AlreadyConnected)
-    );
-    assert_eq!(
-        peers.identify(third, key(1).public().node_id()),
+        enter(&mut peers, now, third, 1),
         Err(DisconnectReason::SelfConnection)
     );
     peers.close(now, second, End::Other);
     assert_eq!(
-        peers.identify(third, node),
-        Err(DisconnectReason::AlreadyConnected),
+        enter(&mut peers, now, third, 2),
+        again,
         "the first still stands"
     );
     peers.close(now, first, End::Other);
-    assert_eq!(peers.identify(third, node), Ok(()));
+    assert_eq!(enter(&mut peers, now, third, 2), Ok(()));
     assert_eq!(peers.add(now, enode(1, LOOPBACK)), Err(AddError::Ourselves));
     assert_eq!(
         peers.add(now, enode(3, "127.0.0.1:0")),
@@ -132,18 +137,18 @@ fn strangers_find_no_room_where_static_peers_do() {
     let now = start();
     let limits = Limits {
         inbound_max: 1,
-        pending_max: 50,
+        ..Limits::default()
     };
     let mut peers = Peers::new(key(1).public().node_id(), limits, [0; 32]);
     let ip = "127.0.0.1".parse().unwrap();
     peers.add(now, enode(4, LOOPBACK)).unwrap();
     let [first, second, third] = [(); 3].map(|()| peers.accept(now, ip).unwrap());
-    assert_eq!(peers.identify(first, key(2).public().node_id()), Ok(()));
+    assert_eq!(enter(&mut peers, now, first, 2), Ok(()));
     assert_eq!(
-        peers.identify(second, key(3).public().node_id()),
+        enter(&mut peers, now, second, 3),
         Err(DisconnectReason::TooManyPeers)
     );
-    assert_eq!(peers.identify(third, key(4).public().node_id()), Ok(()));
+    assert_eq!(enter(&mut peers, now, third, 4), Ok(()));
 }
 
 #[test]
@@ -180,14 +185,11 @@ fn one_subnet_is_not_a_crowd() {
         let connection = peers
             .accept(now, IpAddr::from([203, 0, 113, number]))
             .unwrap();
-        let verdict = peers.identify(connection, key(number + 2).public().node_id());
+        let verdict = enter(&mut peers, now, connection, number + 2);
         assert_eq!(verdict.is_ok(), number < 10);
     }
     let elsewhere = peers.accept(now, IpAddr::from([198, 51, 100, 1])).unwrap();
-    assert_eq!(
-        peers.identify(elsewhere, key(100).public().node_id()),
-        Ok(())
-    );
+    assert_eq!(enter(&mut peers, now, elsewhere, 100), Ok(()));
 }
 
 fn at_the_door(pending_max: usize) -> Peers {
@@ -202,7 +204,7 @@ fn pushed_out(peers: &mut Peers) -> Vec<ConnectionId> {
     std::iter::from_fn(|| peers.poll_output())
         .filter_map(|output| match output {
             Output::Close { connection } => Some(connection),
-            Output::Dial { .. } => None,
+            Output::Dial { .. } | Output::Disconnect { .. } => None,
         })
         .collect()
 }
@@ -245,12 +247,14 @@ fn whoever_proved_its_key_stays_while_the_silent_are_more() {
     let (mut peers, now) = (at_the_door(6), start());
     let ip = "127.0.0.1".parse().unwrap();
     let honest = peers.accept(now, ip).unwrap();
-    peers.identify(honest, key(2).public().node_id()).unwrap();
+    peers
+        .identify(now, honest, key(2).public().node_id())
+        .unwrap();
     for _ in 0..100 {
         peers.accept(now, ip).unwrap();
     }
     assert!(!pushed_out(&mut peers).contains(&honest));
-    peers.establish(now, honest);
+    peers.establish(now, honest).unwrap();
     assert_eq!(peers.established(Direction::Accepted), 1);
 }
 
@@ -262,7 +266,7 @@ fn those_that_stop_after_the_handshake_leave_room_for_the_silent() {
     for number in 2..40 {
         let connection = peers.accept(now, ip).unwrap();
         peers
-            .identify(connection, key(number).public().node_id())
+            .identify(now, connection, key(number).public().node_id())
             .unwrap();
         stopped.push(connection);
     }
@@ -272,7 +276,7 @@ fn those_that_stop_after_the_handshake_leave_room_for_the_silent() {
     assert_eq!(out, stopped[..out.len()], "the oldest of the larger kind");
     // Whoever was pushed out may come back at once.
     let again = peers.accept(now, ip).unwrap();
-    assert_eq!(peers.identify(again, key(2).public().node_id()), Ok(()));
+    assert_eq!(enter(&mut peers, now, again, 2), Ok(()));
 }
 
 #[test]
@@ -282,8 +286,7 @@ fn what_is_established_or_dialled_is_never_pushed_out() {
     peers.add(now, enode(3, LOOPBACK)).unwrap();
     let dialled = dial(&mut peers).unwrap();
     let friend = peers.accept(now, ip).unwrap();
-    peers.identify(friend, key(2).public().node_id()).unwrap();
-    peers.establish(now, friend);
+    enter(&mut peers, now, friend, 2).unwrap();
     for _ in 0..50 {
         peers.accept(now, ip).unwrap();
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::peers;
 use crate::shh;
 
 /// Counted since the start.
@@ -17,6 +18,10 @@ pub struct Counters {
     pub refused: BTreeMap<&'static str, u64>,
     /// Connections that ended, by reason; `ours_` and `theirs_` go before what a Disconnect said.
     pub closed: BTreeMap<String, u64>,
+    /// Bans that hold now.
+    pub banned: usize,
+    /// What the policy counted: offences and bans.
+    pub policy: peers::Counters,
     /// Connections that are established now.
     pub peers: usize,
     /// Envelopes in the pool now.

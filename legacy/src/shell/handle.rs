@@ -9,7 +9,7 @@ use super::owner::Command;
 use super::{Counters, PeerInfo};
 use crate::enode::Enode;
 use crate::identity::NodeId;
-use crate::peers::AddError;
+use crate::peers::{AddError, Ban};
 use crate::shh::node::{Info, NotConnected, SizeTooLarge, TrustFull};
 use crate::shh::{self, Bloom, Envelope, EnvelopeHash, Reject};
 
@@ -36,6 +36,49 @@ impl Handle {
         self.ask(|answer| Command::AddPeer { enode, answer })
             .await?
             .map_err(Refused::Peer)
+    }
+
+    /// Ends the connection to a peer with "requested", and dials it no more. False: it was neither connected nor to be
+    /// dialled. It may come back by itself, and if discovery finds it again it is a candidate again.
+    pub async fn remove_peer(&self, node: NodeId) -> Result<bool, Refused> {
+        self.ask(|answer| Command::RemovePeer { node, answer })
+            .await
+    }
+
+    /// Lets a peer in from now on although there may be no room, and never bans it. It is not dialled for that. This is
+    /// trust in the sense of connections; what a peer may send directly is another matter.
+    pub async fn add_trusted_peer(&self, enode: Enode) -> Result<(), Refused> {
+        self.ask(|answer| Command::Trust { enode, answer })
+            .await?
+            .map_err(Refused::Peer)
+    }
+
+    /// Treats a trusted peer like any other from now on; its connection stays. False: it was not trusted.
+    pub async fn remove_trusted_peer(&self, node: NodeId) -> Result<bool, Refused> {
+        self.ask(|answer| Command::Untrust { node, answer }).await
+    }
+
+    /// Every ban that holds; none after shutdown.
+    pub async fn bans(&self) -> Vec<Ban> {
+        self.ask(|answer| Command::Bans { answer })
+            .await
+            .unwrap_or_default()
+    }
+
+    /// Names nodes that could be dialled, as discovery finds them. Those that there is no room for are dropped.
+    pub async fn add_candidates(&self, enodes: Vec<Enode>) -> Result<(), Refused> {
+        let command = Command::Candidates { enodes };
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_| Refused::ShutDown)
+    }
+
+    /// How many more candidates there is use for now; none after shutdown.
+    pub async fn candidates_wanted(&self) -> usize {
+        self.ask(|answer| Command::Wanted { answer })
+            .await
+            .unwrap_or_default()
     }
 
     /// Asks for other topics from now on, and tells every peer. `None`: all topics.

@@ -64,6 +64,10 @@ impl Owner {
         for enode in &config.static_peers {
             peers.add(now(), *enode).map_err(Error::StaticPeer)?;
         }
+        for enode in &config.trusted_peers {
+            peers.trust(*enode).map_err(Error::TrustedPeer)?;
+        }
+        peers.bootstrap(now(), config.bootstrap_peers.iter().copied());
         let (reports, reported) = mpsc::channel(REPORTS_MAX);
         let capabilities = capabilities(&config);
         Ok(Owner {
@@ -154,6 +158,11 @@ impl Owner {
             match output {
                 peers::Output::Dial { connection, enode } => self.dial(connection, enode),
                 peers::Output::Close { connection } => self.push_out(connection),
+                peers::Output::Disconnect { connection, reason } => {
+                    if let Some(connection) = self.connections.get_mut(&connection) {
+                        connection.outlet.quit(reason);
+                    }
+                }
             }
         }
     }

@@ -8,7 +8,8 @@ use super::super::{Counters, PeerInfo, now};
 use super::{Owner, peer_id};
 use crate::enode::Enode;
 use crate::identity::NodeId;
-use crate::peers::AddError;
+use crate::now::Now;
+use crate::peers::{AddError, Ban};
 use crate::shh::node::{Info, NotConnected, SizeTooLarge, TrustFull};
 use crate::shh::{self, Bloom, Envelope, EnvelopeHash, Reject};
 
@@ -22,6 +23,27 @@ pub(in crate::shell) enum Command {
     AddPeer {
         enode: Enode,
         answer: oneshot::Sender<Result<(), AddError>>,
+    },
+    RemovePeer {
+        node: NodeId,
+        answer: oneshot::Sender<bool>,
+    },
+    Trust {
+        enode: Enode,
+        answer: oneshot::Sender<Result<(), AddError>>,
+    },
+    Untrust {
+        node: NodeId,
+        answer: oneshot::Sender<bool>,
+    },
+    Candidates {
+        enodes: Vec<Enode>,
+    },
+    Wanted {
+        answer: oneshot::Sender<usize>,
+    },
+    Bans {
+        answer: oneshot::Sender<Vec<Ban>>,
     },
     SetBloom {
         bloom: Option<Bloom>,
@@ -79,6 +101,22 @@ impl Owner {
             Command::AddPeer { enode, answer } => {
                 let _ = answer.send(self.peers.add(now, enode));
             }
+            Command::RemovePeer { node, answer } => {
+                let _ = answer.send(self.peers.remove(now, &node));
+            }
+            Command::Trust { enode, answer } => {
+                let _ = answer.send(self.peers.trust(enode));
+            }
+            Command::Untrust { node, answer } => {
+                let _ = answer.send(self.peers.untrust(&node));
+            }
+            Command::Candidates { enodes } => self.peers.candidates(now, enodes),
+            Command::Wanted { answer } => {
+                let _ = answer.send(self.peers.wanted(now));
+            }
+            Command::Bans { answer } => {
+                let _ = answer.send(self.peers.bans(now));
+            }
             Command::SetBloom { bloom, answer } => {
                 self.node.set_bloom(now, bloom);
                 let _ = answer.send(());
@@ -116,26 +154,30 @@ impl Owner {
                 let _ = answer.send(self.node.info());
             }
             Command::Peers { answer } => {
-                let _ = answer.send(self.infos());
+                let _ = answer.send(self.infos(now));
             }
             Command::Counters { answer } => {
-                let _ = answer.send(self.count());
+                let _ = answer.send(self.count(now));
             }
             Command::Shutdown => {}
         }
     }
 
-    fn infos(&self) -> Vec<PeerInfo> {
+    fn infos(&self, now: Now) -> Vec<PeerInfo> {
         let mut infos: Vec<PeerInfo> = self
             .connections
             .iter()
             .filter_map(|(id, connection)| {
                 let whisper = connection.whisper.as_ref()?;
+                let node = &whisper.node;
                 Some(PeerInfo {
                     enode: Enode::new(connection.key?, connection.address),
                     client_name: whisper.client_name.clone(),
                     direction: connection.direction,
                     since: whisper.since,
+                    kind: self.peers.kind(node),
+                    trusted: self.peers.is_trusted(node),
+                    score: self.peers.score(now, node),
                     wants: self.node.wants(peer_id(*id)).cloned(),
                 })
             })
@@ -144,7 +186,7 @@ impl Owner {
         infos
     }
 
-    fn count(&self) -> Counters {
+    fn count(&self, now: Now) -> Counters {
         Counters {
             peers: self
                 .connections
@@ -153,6 +195,8 @@ impl Owner {
                 .count(),
             pooled: self.node.pooled(),
             pooled_bytes: self.node.pooled_bytes(),
+            banned: self.peers.bans(now).len(),
+            policy: self.peers.counters().clone(),
             shh: self.node.counters().clone(),
             ..self.counters.clone()
         }

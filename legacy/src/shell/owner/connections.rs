@@ -13,11 +13,11 @@ use super::{Owner, peer_id};
 use crate::enode::Enode;
 use crate::identity::{NodeId, PublicKey};
 use crate::now::Now;
-use crate::peers::{ConnectionId, End};
+use crate::peers::{ConnectionId, End, Offence};
 use crate::rlpx::Direction;
 use crate::rlpx::capability::SHH;
 use crate::rlpx::disconnect::DisconnectReason;
-use crate::rlpx::session::{Closed, Established};
+use crate::rlpx::session::{self, Closed, Established};
 use crate::shh;
 
 /// One connection.
@@ -108,7 +108,7 @@ impl Owner {
     pub(super) fn report(&mut self, id: ConnectionId, report: Report) {
         let now = now();
         match report {
-            Report::Identified(key) => self.identified(id, key),
+            Report::Identified(key) => self.identified(now, id, key),
             Report::Established(established) => self.established(now, id, established),
             Report::Message {
                 capability,
@@ -134,8 +134,8 @@ impl Owner {
         }
     }
 
-    fn identified(&mut self, id: ConnectionId, key: PublicKey) {
-        let verdict = self.peers.identify(id, key.node_id());
+    fn identified(&mut self, now: Now, id: ConnectionId, key: PublicKey) {
+        let verdict = self.peers.identify(now, id, key.node_id());
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
@@ -150,7 +150,7 @@ impl Owner {
 
     fn established(&mut self, now: Now, id: ConnectionId, established: Established) {
         self.counters.established += 1;
-        self.peers.establish(now, id);
+        let verdict = self.peers.establish(now, id);
         let whisper = established
             .capabilities
             .iter()
@@ -158,7 +158,12 @@ impl Owner {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
+        if let Err(reason) = verdict {
+            connection.outlet.quit(reason);
+            return;
+        }
         let Some(capability) = whisper else {
+            self.peers.report(now, id, Offence::UselessPeer);
             connection.outlet.quit(DisconnectReason::UselessPeer);
             return;
         };
@@ -185,15 +190,10 @@ impl Owner {
 
     fn ended(&mut self, now: Now, id: ConnectionId, ended: Ended) {
         *self.counters.closed.entry(word(ended)).or_default() += 1;
-        let end = match ended {
-            Ended::Closed(Closed::Theirs(DisconnectReason::TooManyPeers)) => End::Full,
-            Ended::NotReached(_)
-            | Ended::Closed(_)
-            | Ended::Eof
-            | Ended::Failed(_)
-            | Ended::GivenUp => End::Other,
-        };
-        self.peers.close(now, id, end);
+        if let Some(offence) = offence(ended) {
+            self.peers.report(now, id, offence);
+        }
+        self.peers.close(now, id, end(ended));
         let Some(connection) = self.connections.remove(&id) else {
             return;
         };
@@ -204,6 +204,35 @@ impl Owner {
             self.backlog
                 .push_back(Event::PeerDown { node: whisper.node });
         }
+    }
+}
+
+/// What an end says of the peer.
+fn offence(ended: Ended) -> Option<Offence> {
+    match ended {
+        Ended::Closed(Closed::Broken(error)) => Offence::of_session(&error),
+        Ended::NotReached(_)
+        | Ended::Closed(Closed::Ours(_) | Closed::Theirs(_))
+        | Ended::Eof
+        | Ended::Failed(_)
+        | Ended::GivenUp => None,
+    }
+}
+
+/// What an end says of the next attempt.
+fn end(ended: Ended) -> End {
+    match ended {
+        Ended::Closed(Closed::Theirs(DisconnectReason::TooManyPeers)) => End::Full,
+        Ended::Closed(
+            Closed::Ours(DisconnectReason::UselessPeer)
+            | Closed::Theirs(DisconnectReason::UselessPeer)
+            | Closed::Broken(session::Error::Useless),
+        ) => End::Useless,
+        Ended::NotReached(_)
+        | Ended::Closed(_)
+        | Ended::Eof
+        | Ended::Failed(_)
+        | Ended::GivenUp => End::Other,
     }
 }
 

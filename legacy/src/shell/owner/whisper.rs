@@ -2,11 +2,11 @@
 
 use tracing::debug;
 
-use super::super::Event;
+use super::super::{Event, now};
 use super::Owner;
 use super::connections::Connection;
 use crate::identity::NodeId;
-use crate::peers::ConnectionId;
+use crate::peers::{ConnectionId, Offence};
 use crate::rlpx::disconnect::DisconnectReason;
 use crate::shh::{self, PeerId};
 
@@ -20,6 +20,10 @@ impl Owner {
             } => self.send(peer, code, payload),
             shh::Output::Disconnect { peer, error } => {
                 debug!(%error, "a Whisper peer broke a rule");
+                if let Some(offence) = Offence::of_whisper(&error) {
+                    self.peers
+                        .report(now(), ConnectionId::from_number(peer.0), offence);
+                }
                 if let Some(connection) = self.connection(peer) {
                     connection
                         .outlet
@@ -79,6 +83,8 @@ impl Owner {
         if !connection.outlet.send(whisper.capability, code, payload) {
             debug!(peer = ?whisper.node, "a Whisper peer takes nothing and is given up");
             connection.outlet.quit(DisconnectReason::Network);
+            self.peers
+                .report(now(), ConnectionId::from_number(peer.0), Offence::Mute);
         }
     }
 
