@@ -10,6 +10,7 @@
 //! [`Session`](crate::rlpx::session::Session). All channels are bounded. Nobody who reads events too slowly is cut off: the
 //! owner stops taking messages from connections, they stop reading, and the peers wait.
 
+mod archive;
 mod connection;
 mod counters;
 mod handle;
@@ -25,13 +26,14 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-pub use self::counters::Counters;
+pub use self::counters::{Counters, MailCounters};
 pub use self::handle::{Handle, Refused};
 use self::owner::Owner;
 use crate::enode::Enode;
 use crate::error::Blame;
 use crate::identity::{NodeId, SecretKey};
 use crate::limits::PACKET_LEN_MAX;
+use crate::mailserver::{Archive, ArchiveError, server};
 use crate::now::Now;
 use crate::peers::{AddError, Kind, Limits};
 use crate::rlpx::Direction;
@@ -65,6 +67,27 @@ pub struct Config {
     pub limits: Limits,
     /// Whisper itself.
     pub shh: shh::Config,
+    /// Keeps envelopes for those who are away; `None`: this node is no mailserver.
+    pub mailserver: Option<Mailserver>,
+}
+
+/// A mailserver, and where it keeps what it has.
+pub struct Mailserver {
+    pub(crate) server: server::Config,
+    pub(crate) archive: Box<dyn Archive>,
+}
+
+impl Mailserver {
+    /// A mailserver over an archive. A thread of its own works on it.
+    pub fn new(server: server::Config, archive: Box<dyn Archive>) -> Mailserver {
+        Mailserver { server, archive }
+    }
+}
+
+impl std::fmt::Debug for Mailserver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Mailserver")
+    }
 }
 
 impl Config {
@@ -82,6 +105,7 @@ impl Config {
             packet_len_max: PACKET_LEN_MAX,
             limits: Limits::default(),
             shh: shh::Config::default(),
+            mailserver: None,
         }
     }
 }
@@ -203,6 +227,12 @@ pub enum Error {
     /// A peer cannot be trusted.
     #[error("a trusted peer is unusable: {0}")]
     TrustedPeer(AddError),
+    /// The archive cannot be read.
+    #[error("the mailserver does not start: {0}")]
+    Archive(ArchiveError),
+    /// There is no thread for the archive.
+    #[error("the mailserver does not start: no thread for its archive: {0}")]
+    Thread(io::Error),
 }
 
 impl Error {
@@ -210,7 +240,7 @@ impl Error {
     pub const fn blame(&self) -> Blame {
         match self {
             Error::Listen { .. } | Error::StaticPeer(_) | Error::TrustedPeer(_) => Blame::Config,
-            Error::Random => Blame::Local,
+            Error::Random | Error::Archive(_) | Error::Thread(_) => Blame::Local,
         }
     }
 }

@@ -22,12 +22,12 @@ use super::key::Cursor;
 use super::limits;
 use super::request::{Form, MailId, Request, Wanted};
 use super::response::{Completion, CompletionError};
-use super::server::REQUEST;
 use crate::identity::{NodeId, PublicKey, SecretKey};
 use crate::now::Now;
 use crate::shh::message::Padding;
 use crate::shh::pow::Search;
 use crate::shh::seal::{SealTo, SymKey, seal};
+use crate::shh::wire::REQUEST;
 use crate::shh::{Bloom, Draft, EnvelopeHash, PeerId, Topic};
 
 /// Name of a request of ours, all of its pages.

@@ -77,7 +77,7 @@ pub const PAGES_MAX: u32 = 10_000;
 /// Ids by which one of our requests tells envelopes apart that come twice.
 pub const SEEN_MAX: usize = 100_000;
 /// Zero bits that we are ready to search for a server: seconds of one core.
-pub const WORK_BITS_MAX: u16 = 24;
+pub const WORK_BITS_MAX: u16 = 22;
 /// How often a listed server is asked for what we miss.
 pub const SYNC_INTERVAL: Duration = Duration::from_secs(15 * 60);
 /// The same after it hung up: some servers do so when they are asked too often.

@@ -24,6 +24,7 @@ use crate::identity::NodeId;
 use crate::now::Now;
 use crate::rlp::RlpError;
 use crate::shh::seal::OpenKey;
+use crate::shh::wire::{REQUEST, SYNC_REQUEST, SYNC_RESPONSE};
 use crate::shh::{Envelope, PeerId};
 
 pub use super::exchange::ResponseError;
@@ -40,17 +41,6 @@ use allowance::Allowances;
 use keep::Keeper;
 use pull::Pulls;
 use serve::Serving;
-
-/// Code of a request for a sync.
-pub const SYNC_REQUEST: u64 = 123;
-/// Code of an answer to it.
-pub const SYNC_RESPONSE: u64 = 124;
-/// Code of what follows the last envelope of a request.
-pub const COMPLETE: u64 = 125;
-/// Code of a request.
-pub const REQUEST: u64 = 126;
-/// Code of envelopes that were asked for.
-pub const DIRECT: u64 = 127;
 
 /// What a mailserver is started with.
 #[derive(Clone, Debug)]
@@ -222,6 +212,18 @@ pub enum Breach {
     SyncResponse(ResponseError),
 }
 
+impl Breach {
+    /// Name of the breach in metrics and in the reason of a disconnect.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Breach::Request(_) => "mail_request",
+            Breach::RequestTooLong { .. } => "mail_request_too_long",
+            Breach::SyncRequest(_) => "sync_request",
+            Breach::SyncResponse(_) => "sync_response",
+        }
+    }
+}
+
 /// The mailserver.
 pub struct Server {
     config: Config,
@@ -277,14 +279,11 @@ impl Server {
     pub fn handle(&mut self, now: Now, input: Input) {
         match input {
             Input::PeerReady { peer, node } => {
-                self.peers.insert(
-                    peer,
-                    Peer {
-                        node,
-                        batches: 0,
-                        waiting_since: None,
-                    },
-                );
+                self.peers.entry(peer).or_insert(Peer {
+                    node,
+                    batches: 0,
+                    waiting_since: None,
+                });
             }
             Input::PeerDown { peer } => {
                 self.peers.remove(&peer);
@@ -338,6 +337,11 @@ impl Server {
     pub fn flush(&mut self, now: Now) {
         self.keeper.hurry(now);
         self.write(now);
+    }
+
+    /// Whether something is not on the disk yet.
+    pub fn is_storing(&self) -> bool {
+        !self.keeper.has_written(self.keeper.mark())
     }
 
     /// What was counted so far.

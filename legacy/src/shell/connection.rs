@@ -35,6 +35,8 @@ pub(super) enum Report {
         code: u64,
         payload: Vec<u8>,
     },
+    /// It has taken everything that was handed to it before a receipt was asked for.
+    Taken,
     /// It is over. Nothing follows.
     Ended(Ended),
 }
@@ -58,6 +60,8 @@ pub(super) enum Ended {
 #[derive(Debug)]
 enum Order {
     Admit,
+    /// Say that everything before this was taken: what waits for the socket is little.
+    Receipt,
     Send {
         capability: usize,
         code: u64,
@@ -92,6 +96,12 @@ impl Outlet {
                 payload,
             })
             .is_ok()
+    }
+
+    /// Asks for a [`Report::Taken`] behind everything that was sent so far. It comes only while the peer reads.
+    pub(super) fn ask_receipt(&self) {
+        // Without room the connection is given up anyway.
+        let _ = self.orders.try_send(Order::Receipt);
     }
 
     /// Ends the connection with a reason; dropping the outlet ends it without.
@@ -277,6 +287,7 @@ impl Connection {
                 self.undecided = false;
                 self.session.handle(now(), Input::Admit);
             }
+            Order::Receipt => self.unread.push_back(Report::Taken),
             Order::Send {
                 capability,
                 code,

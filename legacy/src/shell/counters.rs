@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::mailserver::{archive, client, server};
 use crate::peers;
 use crate::shh;
 
@@ -30,4 +31,17 @@ pub struct Counters {
     pub pooled_bytes: usize,
     /// What Whisper counted.
     pub shh: shh::Counters,
+    /// What the mailserver counted.
+    pub mail: MailCounters,
+}
+
+/// What both ends of a mailserver counted.
+#[derive(Clone, Debug, Default)]
+pub struct MailCounters {
+    /// Our own requests.
+    pub client: client::Counters,
+    /// Those of others; nothing where this node is no mailserver.
+    pub server: Option<server::Counters>,
+    /// What the archive holds now.
+    pub totals: archive::Totals,
 }

@@ -9,6 +9,7 @@ use super::owner::Command;
 use super::{Counters, PeerInfo};
 use crate::enode::Enode;
 use crate::identity::NodeId;
+use crate::mailserver::{History, HistoryError, HistoryRequest, SyncError, SyncRequest, Synced};
 use crate::peers::{AddError, Ban};
 use crate::shh::node::{Info, NotConnected, SizeTooLarge, TrustFull};
 use crate::shh::{self, Bloom, Envelope, EnvelopeHash, Reject};
@@ -150,6 +151,24 @@ impl Handle {
         self.ask(|answer| Command::Info { answer }).await
     }
 
+    /// Asks a mailserver for what was missed, page by page, and returns when it has answered. What it sends comes as
+    /// [`Event::Direct`] meanwhile.
+    ///
+    /// [`Event::Direct`]: super::Event::Direct
+    pub async fn request_history(&self, request: HistoryRequest) -> Result<History, Refused> {
+        let request = Box::new(request);
+        self.ask(|answer| Command::RequestHistory { request, answer })
+            .await?
+            .map_err(Refused::History)
+    }
+
+    /// Copies what another mailserver has into our archive, and returns when it is there.
+    pub async fn sync_from(&self, request: SyncRequest) -> Result<Synced, Refused> {
+        self.ask(|answer| Command::SyncFrom { request, answer })
+            .await?
+            .map_err(Refused::Sync)
+    }
+
     /// Who is connected, in the order of their ids; nobody after shutdown.
     pub async fn peers(&self) -> Vec<PeerInfo> {
         self.ask(|answer| Command::Peers { answer })
@@ -201,6 +220,12 @@ pub enum Refused {
     /// The peer cannot be kept.
     #[error("the peer cannot be added: {0}")]
     Peer(AddError),
+    /// The mailserver did not give what was asked for.
+    #[error("no history: {0}")]
+    History(HistoryError),
+    /// The other mailserver was not copied.
+    #[error("no sync: {0}")]
+    Sync(SyncError),
     /// The number is no amount of work.
     #[error("the minimum proof of work is refused: {0}")]
     MinPow(shh::wire::Error),

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `commands` | what handles ask for, and what they are answered |
 //! | `connections` | a connection from its first byte to its last |
+//! | `mail` | what the mailserver and its client want done |
 //! | `whisper` | what Whisper wants done |
 
 mod commands;
 mod connections;
+mod mail;
 mod whisper;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -23,6 +25,7 @@ use tracing::info;
 
 pub(super) use self::commands::Command;
 use self::connections::Connection;
+use self::mail::{Mail, Returned};
 use super::connection::{Report, Reports};
 use super::{Config, Counters, Error, Event, capabilities, listener, now, seed};
 use crate::peers::{self, ConnectionId, Peers};
@@ -34,6 +37,7 @@ pub(super) struct Owner {
     session: Arc<session::Config>,
     peers: Peers,
     node: shh::Node,
+    mail: Mail,
     connections: BTreeMap<ConnectionId, Connection>,
     tasks: JoinSet<()>,
     events: mpsc::Sender<Event>,
@@ -50,13 +54,14 @@ enum Turn {
     Command(Command),
     Accepted(TcpStream, SocketAddr),
     Report(ConnectionId, Report),
+    Returned(Returned),
     Tick,
     Done,
 }
 
 impl Owner {
     pub(super) fn new(
-        config: Config,
+        mut config: Config,
         events: mpsc::Sender<Event>,
         commands: mpsc::Receiver<Command>,
     ) -> Result<Owner, Error> {
@@ -68,6 +73,8 @@ impl Owner {
             peers.trust(*enode).map_err(Error::TrustedPeer)?;
         }
         peers.bootstrap(now(), config.bootstrap_peers.iter().copied());
+        config.shh.mail = config.mailserver.is_some();
+        let mail = Mail::start(&mut config)?;
         let (reports, reported) = mpsc::channel(REPORTS_MAX);
         let capabilities = capabilities(&config);
         Ok(Owner {
@@ -79,6 +86,7 @@ impl Owner {
             }),
             peers,
             node: shh::Node::new(config.shh, seed()?),
+            mail,
             connections: BTreeMap::new(),
             tasks: JoinSet::new(),
             events,
@@ -117,6 +125,7 @@ impl Owner {
                 command = self.commands.recv() => Turn::Command(command.unwrap_or(Command::Shutdown)),
                 Some((stream, address)) = accepted.recv() => Turn::Accepted(stream, address),
                 Some((id, report)) = self.reported.recv(), if has_room => Turn::Report(id, report),
+                Some(returned) = self.mail.returned.recv() => Turn::Returned(returned),
                 () = sleep_until(deadline.into()), if has_room => Turn::Tick,
                 Some(_) = self.tasks.join_next() => Turn::Done,
             };
@@ -125,6 +134,7 @@ impl Owner {
                 Turn::Command(command) => self.command(command),
                 Turn::Accepted(stream, address) => self.accepted(stream, address),
                 Turn::Report(id, report) => self.report(id, report),
+                Turn::Returned(returned) => self.mail.returned(now(), returned),
                 Turn::Tick => self.tick(),
                 Turn::Done => {}
             }
@@ -139,20 +149,31 @@ impl Owner {
         let now = now();
         self.peers.tick(now);
         self.node.handle(now, shh::Input::Tick);
+        self.mail.tick(now);
     }
 
     fn deadline(&self) -> Instant {
         let far = Instant::now() + IDLE_TICK;
-        [self.peers.next_deadline(), self.node.next_deadline()]
-            .into_iter()
-            .flatten()
-            .fold(far, Instant::min)
+        [
+            self.peers.next_deadline(),
+            self.node.next_deadline(),
+            self.mail.next_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(far, Instant::min)
     }
 
     /// Does everything that the cores want done.
     fn drain(&mut self) {
-        while let Some(output) = self.node.poll_output() {
-            self.whisper(output);
+        loop {
+            let now = now();
+            while let Some(output) = self.node.poll_output() {
+                self.whisper(now, output);
+            }
+            if !self.carry_mail(now) {
+                break;
+            }
         }
         while let Some(output) = self.peers.poll_output() {
             match output {
@@ -190,6 +211,7 @@ impl Owner {
         })
         .await;
         self.tasks.shutdown().await;
+        self.mail.stop().await;
     }
 }
 

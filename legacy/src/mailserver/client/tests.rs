@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::mailserver::server;
 use crate::mailserver::server::tests::{World, envelope, password, some};
-use crate::mailserver::server::{self, COMPLETE, DIRECT};
 use crate::rlp::Item;
 use crate::shh::seal::OpenKey;
+use crate::shh::wire::{DIRECT, REQUEST_COMPLETE};
 use crate::shh::{Envelope, limits::ENVELOPE_LEN_MAX};
 
 const SERVER: NodeId = NodeId::new([2; 32]);
@@ -104,7 +105,7 @@ impl Pair {
                             .handle(self.world.now, Input::Direct { peer, hash });
                     }
                 }
-                COMPLETE => self
+                REQUEST_COMPLETE => self
                     .client
                     .handle(self.world.now, Input::Completion { peer, payload }),
                 code => panic!("code {code}"),

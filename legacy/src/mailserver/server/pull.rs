@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use thiserror::Error;
 
-use super::{Breach, Config, Output, SYNC_REQUEST, Server, unix};
+use super::{Breach, Config, Output, Server, unix};
 use crate::identity::NodeId;
 use crate::mailserver::archive::Row;
 use crate::mailserver::exchange::{self, Response};
@@ -22,6 +22,7 @@ use crate::mailserver::limits;
 use crate::mailserver::request::{Request, Wanted};
 use crate::now::Now;
 use crate::shh::limits::FUTURE_TOLERANCE;
+use crate::shh::wire::SYNC_REQUEST;
 use crate::shh::{Bloom, Envelope, PeerId};
 
 /// Name of a sync.
@@ -76,6 +77,9 @@ pub enum SyncError {
     /// Our own disk.
     #[error("the archive is too slow for what comes")]
     Behind,
+    /// Without an archive there is nowhere to put what comes.
+    #[error("this node is no mailserver")]
+    NoArchive,
     /// Too many at once.
     #[error("{0} syncs are under way already")]
     TooMany(usize),

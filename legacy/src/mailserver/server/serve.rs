@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use super::{Breach, COMPLETE, DIRECT, Output, SYNC_RESPONSE, Server, unix};
+use super::{Breach, Output, Server, unix};
 use crate::identity::NodeId;
 use crate::mailserver::archive::{Done, Job as ArchiveJob, Page, Query, Row};
 use crate::mailserver::exchange;
@@ -20,7 +20,7 @@ use crate::mailserver::limits;
 use crate::mailserver::request::{MailId, Request, RequestError};
 use crate::mailserver::response::Completion;
 use crate::now::Now;
-use crate::shh::wire::encode_envelopes;
+use crate::shh::wire::{DIRECT, REQUEST_COMPLETE, SYNC_RESPONSE, encode_envelopes};
 use crate::shh::{Envelope, EnvelopeHash, PeerId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -139,7 +139,11 @@ impl Server {
         if let Err(refusal) = asked {
             *self.counters.requests.entry(refusal.as_str()).or_default() += 1;
             let text = refusal.text();
-            self.send(peer, COMPLETE, Completion::Failed { id, text }.encode());
+            self.send(
+                peer,
+                REQUEST_COMPLETE,
+                Completion::Failed { id, text }.encode(),
+            );
         }
         Ok(())
     }
@@ -370,12 +374,12 @@ impl Server {
             (Purpose::Mail(id), Ok(cursor)) => {
                 let last = job.last;
                 let done = Completion::Done { id, last, cursor };
-                self.send(job.peer, COMPLETE, done.encode());
+                self.send(job.peer, REQUEST_COMPLETE, done.encode());
             }
             (Purpose::Mail(id), Err(text)) => {
                 let text = text.to_owned();
                 let failed = Completion::Failed { id, text };
-                self.send(job.peer, COMPLETE, failed.encode());
+                self.send(job.peer, REQUEST_COMPLETE, failed.encode());
             }
             (Purpose::Sync, Ok(cursor)) => {
                 let last = exchange::encode_response(std::iter::empty(), cursor, true, "");

@@ -13,6 +13,7 @@ use crate::mailserver::response::Completion;
 use crate::rlp::Item;
 use crate::shh::message::Padding;
 use crate::shh::seal::{SealTo, SymKey, seal};
+use crate::shh::wire::{DIRECT, REQUEST_COMPLETE};
 use crate::shh::{Bloom, Draft, EnvelopeHash, Topic};
 
 const START: u64 = 1_600_000_000;
@@ -123,7 +124,7 @@ impl World {
         for (_, code, payload) in self.sent.drain(..) {
             match code {
                 DIRECT => answer.packets.push(envelopes_of(&payload)),
-                COMPLETE => {
+                REQUEST_COMPLETE => {
                     assert!(answer.completion.is_none(), "one completion per request");
                     answer.completion = Some(Completion::decode(&payload).unwrap());
                 }

@@ -8,6 +8,7 @@ use super::super::{Counters, PeerInfo, now};
 use super::{Owner, peer_id};
 use crate::enode::Enode;
 use crate::identity::NodeId;
+use crate::mailserver::{History, HistoryError, HistoryRequest, SyncError, SyncRequest, Synced};
 use crate::now::Now;
 use crate::peers::{AddError, Ban};
 use crate::shh::node::{Info, NotConnected, SizeTooLarge, TrustFull};
@@ -81,6 +82,14 @@ pub(in crate::shell) enum Command {
     Info {
         answer: oneshot::Sender<Info>,
     },
+    RequestHistory {
+        request: Box<HistoryRequest>,
+        answer: oneshot::Sender<Result<History, HistoryError>>,
+    },
+    SyncFrom {
+        request: SyncRequest,
+        answer: oneshot::Sender<Result<Synced, SyncError>>,
+    },
     Peers {
         answer: oneshot::Sender<Vec<PeerInfo>>,
     },
@@ -153,6 +162,10 @@ impl Owner {
             Command::Info { answer } => {
                 let _ = answer.send(self.node.info());
             }
+            Command::RequestHistory { request, answer } => {
+                self.mail.request(now, request, answer);
+            }
+            Command::SyncFrom { request, answer } => self.mail.sync(now, request, answer),
             Command::Peers { answer } => {
                 let _ = answer.send(self.infos(now));
             }
@@ -198,6 +211,7 @@ impl Owner {
             banned: self.peers.bans(now).len(),
             policy: self.peers.counters().clone(),
             shh: self.node.counters().clone(),
+            mail: self.mail.counters(),
             ..self.counters.clone()
         }
     }

@@ -130,6 +130,7 @@ impl Owner {
                     );
                 }
             }
+            Report::Taken => self.mail.taken(now, peer_id(id)),
             Report::Ended(ended) => self.ended(now, id, ended),
         }
     }
@@ -201,6 +202,7 @@ impl Owner {
             debug!(peer = ?whisper.node, ?ended, "a Whisper peer is gone");
             self.node
                 .handle(now, shh::Input::PeerDown { peer: peer_id(id) });
+            self.mail.peer_down(now, peer_id(id));
             self.backlog
                 .push_back(Event::PeerDown { node: whisper.node });
         }

@@ -6,12 +6,13 @@ use super::super::{Event, now};
 use super::Owner;
 use super::connections::Connection;
 use crate::identity::NodeId;
+use crate::now::Now;
 use crate::peers::{ConnectionId, Offence};
 use crate::rlpx::disconnect::DisconnectReason;
 use crate::shh::{self, PeerId};
 
 impl Owner {
-    pub(super) fn whisper(&mut self, output: shh::Output) {
+    pub(super) fn whisper(&mut self, now: Now, output: shh::Output) {
         match output {
             shh::Output::Send {
                 peer,
@@ -22,7 +23,7 @@ impl Owner {
                 debug!(%error, "a Whisper peer broke a rule");
                 if let Some(offence) = Offence::of_whisper(&error) {
                     self.peers
-                        .report(now(), ConnectionId::from_number(peer.0), offence);
+                        .report(now, ConnectionId::from_number(peer.0), offence);
                 }
                 if let Some(connection) = self.connection(peer) {
                     connection
@@ -31,11 +32,13 @@ impl Owner {
                 }
             }
             shh::Output::Envelope { envelope, from } => {
+                self.mail.accepted(now, &envelope);
                 let from = from.and_then(|peer| self.node_of(peer));
                 self.backlog.push_back(Event::Envelope { envelope, from });
             }
             shh::Output::PeerStatus { peer, wants } => {
                 if let Some(node) = self.node_of(peer) {
+                    self.mail.peer_ready(now, peer, node, &wants);
                     let (bloom, min_pow) = (wants.bloom, wants.min_pow);
                     self.backlog.push_back(Event::PeerInterest {
                         node,
@@ -44,13 +47,16 @@ impl Owner {
                     });
                 }
             }
-            shh::Output::Direct { envelope, from } => {
-                if let Some(from) = self.node_of(from) {
-                    self.backlog.push_back(Event::Direct { envelope, from });
-                }
+            shh::Output::Direct { envelope, from } => self.direct(now, envelope, from),
+            shh::Output::Mail {
+                peer,
+                node,
+                code,
+                payload,
+            } => {
+                let trusted = self.node.is_trusted(&node);
+                self.mail.message(now, peer, trusted, code, payload);
             }
-            // Nobody here serves mail.
-            shh::Output::Mail { .. } => {}
             shh::Output::Confirmed {
                 peer,
                 batch: _,
@@ -73,7 +79,7 @@ impl Owner {
         }
     }
 
-    fn send(&mut self, peer: PeerId, code: u64, payload: Vec<u8>) {
+    pub(super) fn send(&mut self, peer: PeerId, code: u64, payload: Vec<u8>) {
         let Some(connection) = self.connection(peer) else {
             return;
         };
@@ -88,11 +94,11 @@ impl Owner {
         }
     }
 
-    fn connection(&mut self, peer: PeerId) -> Option<&mut Connection> {
+    pub(super) fn connection(&mut self, peer: PeerId) -> Option<&mut Connection> {
         self.connections.get_mut(&ConnectionId::from_number(peer.0))
     }
 
-    fn node_of(&mut self, peer: PeerId) -> Option<NodeId> {
+    pub(super) fn node_of(&mut self, peer: PeerId) -> Option<NodeId> {
         self.connection(peer)?
             .whisper
             .as_ref()
