@@ -7,6 +7,7 @@
 //! | [`secrets`] | the keys of a connection |
 //! | [`frame`] | encryption and authentication of messages |
 //! | [`snappy`] | compression of payloads |
+//! | [`payload`] | a payload that many connections send, compressed once |
 //! | [`hello`], [`disconnect`], [`capability`] | the base protocol: who speaks what, and why it ends |
 //! | [`session`] | all of it put together: one connection, bytes in and out |
 
@@ -16,6 +17,7 @@ pub mod ecies;
 pub mod frame;
 pub mod handshake;
 pub mod hello;
+pub mod payload;
 pub mod secrets;
 pub mod session;
 pub mod snappy;

@@ -158,10 +158,10 @@ pub enum Event {
         /// Who brought it; `None`: it was posted here.
         from: Option<NodeId>,
     },
-    /// An envelope went out.
+    /// Envelopes went out.
     Sent {
-        /// It.
-        hash: EnvelopeHash,
+        /// They, all in one packet.
+        hashes: Arc<[EnvelopeHash]>,
         /// To whom.
         peer: NodeId,
     },

@@ -167,7 +167,7 @@ async fn deliver(options: &Options, topic: Topic, sealed: Vec<u8>) -> Result<Exi
     })?;
     let sent = async {
         while let Some(event) = client.events.recv().await {
-            if matches!(event, Event::Sent { hash: other, .. } if other == hash) {
+            if matches!(event, Event::Sent { hashes, .. } if hashes.contains(&hash)) {
                 return true;
             }
         }

@@ -47,10 +47,18 @@ pub async fn to_bridge(mut events: mpsc::Receiver<Event>, engine: mpsc::Sender<e
                 envelope,
                 from: Some(_),
             } => Some(engine::Input::Envelope(crossing(&envelope))),
-            Event::Sent { hash, .. } => Some(engine::Input::Published {
-                hash: *hash.as_bytes(),
-                peers: 1,
-            }),
+            Event::Sent { hashes, .. } => {
+                for hash in hashes.iter() {
+                    let published = engine::Input::Published {
+                        hash: *hash.as_bytes(),
+                        peers: 1,
+                    };
+                    if engine.send(published).await.is_err() {
+                        return;
+                    }
+                }
+                None
+            }
             // Our own posts come from the engine.
             Event::Envelope { from: None, .. }
             | Event::PeerUp { .. }
@@ -78,7 +86,15 @@ pub async fn to_edge(
                 envelope,
                 from: Some(_),
             } => Some(client::Input::Envelope(crossing(&envelope))),
-            Event::Sent { hash, .. } => Some(client::Input::Handed(*hash.as_bytes())),
+            Event::Sent { hashes, .. } => {
+                for hash in hashes.iter() {
+                    let handed = client::Input::Handed(*hash.as_bytes());
+                    if client.send(handed).await.is_err() {
+                        return;
+                    }
+                }
+                None
+            }
             Event::PeerInterest { node, bloom, .. } => {
                 interests.wanted(node, bloom).map(client::Input::Interests)
             }

@@ -31,6 +31,7 @@ use super::disconnect::DisconnectReason;
 use super::frame::{Egress, Ingress};
 use super::handshake::{Ack, Auth, Form, NONCE_LEN, Opener};
 use super::hello::{Hello, HelloError};
+use super::payload::Payload;
 use super::secrets::{Exchange, Secrets};
 use super::snappy;
 use crate::identity::{PublicKey, SecretKey};
@@ -68,6 +69,15 @@ pub enum Input<'a> {
         code: u64,
         /// Its payload.
         payload: &'a [u8],
+    },
+    /// The same, for a payload that other connections send too.
+    Share {
+        /// The subprotocol, by its place in [`Established::capabilities`].
+        capability: usize,
+        /// The code within it.
+        code: u64,
+        /// Its payload.
+        payload: &'a Payload,
     },
     /// The connection is to end.
     Disconnect(DisconnectReason),
@@ -252,6 +262,11 @@ impl Session {
                 code,
                 payload,
             } => self.send(now.mono, capability, code, payload),
+            Input::Share {
+                capability,
+                code,
+                payload,
+            } => self.share(now.mono, capability, code, payload),
             Input::Disconnect(reason) => {
                 self.close(now.mono, Some(reason), Closed::Ours(reason));
                 Ok(())
@@ -612,17 +627,40 @@ impl Session {
         code: u64,
         payload: &[u8],
     ) -> Result<(), Error> {
-        let Stage::Running(running) = &mut self.stage else {
+        let (code, _) = self.place(capability, code)?;
+        self.send_base(now, code, payload)
+    }
+
+    fn share(
+        &mut self,
+        now: Instant,
+        capability: usize,
+        code: u64,
+        payload: &Payload,
+    ) -> Result<(), Error> {
+        let (code, snappy) = self.place(capability, code)?;
+        let len = payload.len();
+        let bytes = if snappy {
+            payload
+                .deflated()
+                .map_err(|_| Error::PayloadTooLong { len })?
+        } else {
+            payload.plain()
+        };
+        self.send_plain(now, code, bytes)
+    }
+
+    /// The code of a subprotocol's message on this connection, and whether its payload is compressed.
+    fn place(&self, capability: usize, code: u64) -> Result<(u64, bool), Error> {
+        let Stage::Running(running) = &self.stage else {
             return Err(Error::NotRunning);
         };
-        let shared = running
+        running
             .shared
             .get(capability)
-            .filter(|shared| code < shared.capability.len);
-        let Some(code) = shared.map(|shared| shared.offset + code) else {
-            return Err(Error::NotOurCode { code });
-        };
-        self.send_base(now, code, payload)
+            .filter(|shared| code < shared.capability.len)
+            .map(|shared| (shared.offset + code, running.snappy))
+            .ok_or(Error::NotOurCode { code })
     }
 
     /// Sends a message, compressed where both ends do that.

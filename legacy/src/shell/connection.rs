@@ -20,6 +20,7 @@ use super::now;
 use crate::identity::PublicKey;
 use crate::peers::ConnectionId;
 use crate::rlpx::disconnect::DisconnectReason;
+use crate::rlpx::payload::Payload;
 use crate::rlpx::session::{Closed, Config, Established, Input, Output, Session};
 
 /// What a connection tells the owner.
@@ -65,7 +66,7 @@ enum Order {
     Send {
         capability: usize,
         code: u64,
-        payload: Vec<u8>,
+        payload: Payload,
     },
 }
 
@@ -83,7 +84,7 @@ impl Outlet {
     }
 
     /// Queues a message. False: the peer takes nothing and too much is queued already.
-    pub(super) fn send(&self, capability: usize, code: u64, payload: Vec<u8>) -> bool {
+    pub(super) fn send(&self, capability: usize, code: u64, payload: Payload) -> bool {
         let len = payload.len();
         let queued = self.queued.fetch_add(len, Ordering::Relaxed);
         if queued > 0 && queued + len > QUEUED_BYTES_MAX {
@@ -298,7 +299,7 @@ impl Connection {
                     .fetch_sub(payload.len(), Ordering::Relaxed);
                 self.session.handle(
                     now(),
-                    Input::Send {
+                    Input::Share {
                         capability,
                         code,
                         payload: &payload,

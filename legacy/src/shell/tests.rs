@@ -102,11 +102,11 @@ async fn exchange(from: &mut Running, to: &mut Running, text: &str) {
     assert_eq!(by, Some(from.enode().node_id()));
     let out = from
         .wait(|event| match event {
-            Event::Sent { hash, peer } => Some((hash, peer)),
+            Event::Sent { hashes, peer } => Some((hashes.to_vec(), peer)),
             _ => None,
         })
         .await;
-    assert_eq!(out, (hash, to.enode().node_id()));
+    assert_eq!(out, (vec![hash], to.enode().node_id()));
 }
 
 #[tokio::test]

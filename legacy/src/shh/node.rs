@@ -40,6 +40,7 @@ use super::topic::Topic;
 use super::wire::{self, Error, Status};
 use crate::identity::NodeId;
 use crate::now::Now;
+use crate::rlpx::payload::Payload;
 
 pub use super::peer::Wants;
 pub use config::{Config, Confirmations};
@@ -99,8 +100,8 @@ pub enum Output {
         peer: PeerId,
         /// Code within the capability.
         code: u64,
-        /// Its bytes.
-        payload: Vec<u8>,
+        /// Its bytes, shared with other peers that get the same.
+        payload: Payload,
     },
     /// End a connection. The node has forgotten it already.
     Disconnect {
@@ -123,12 +124,12 @@ pub enum Output {
         /// What it wants.
         wants: Wants,
     },
-    /// An envelope is in a message that was handed out before this.
+    /// Envelopes are in a message that was handed out before this.
     Sent {
         /// The connection.
         peer: PeerId,
-        /// The envelope.
-        hash: EnvelopeHash,
+        /// The envelopes.
+        hashes: Arc<[EnvelopeHash]>,
     },
     /// An envelope came straight from a trusted peer, past every check, or from any peer while we are light. Only filters
     /// that take direct messages may see it.

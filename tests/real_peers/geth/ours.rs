@@ -193,7 +193,9 @@ impl Ours {
     /// Waits until an envelope has gone to a peer.
     pub(crate) fn wait_sent(&mut self, wanted: EnvelopeHash, id: &str) {
         self.wait("such a sent envelope", |event| match event {
-            Event::Sent { hash, peer } => (*hash == wanted && is(peer, id)).then_some(()),
+            Event::Sent { hashes, peer } => {
+                (hashes.contains(&wanted) && is(peer, id)).then_some(())
+            }
             _ => None,
         });
     }
@@ -201,10 +203,10 @@ impl Ours {
     /// What has gone to a peer so far.
     pub(crate) fn sent(&mut self, id: &str) -> BTreeSet<EnvelopeHash> {
         let of = |event: &Event| match event {
-            Event::Sent { hash, peer } if is(peer, id) => Some(*hash),
+            Event::Sent { hashes, peer } if is(peer, id) => Some(hashes.to_vec()),
             _ => None,
         };
-        self.log().iter().filter_map(of).collect()
+        self.log().iter().filter_map(of).flatten().collect()
     }
 
     /// Never lost a connection.

@@ -116,11 +116,15 @@ struct Pair {
 impl Pair {
     /// A dials B.
     fn new(a: Arc<Config>, b: Arc<Config>) -> Pair {
+        Pair::seeded(a, b, [[1; 32], [2; 32]])
+    }
+
+    fn seeded(a: Arc<Config>, b: Arc<Config>, seeds: [[u8; 32]; 2]) -> Pair {
         let now = start();
         let mut pair = Pair {
             now,
-            a: End::new(Session::dial(now, a, b.key.public(), [1; 32])),
-            b: End::new(Session::accept(now, b, [2; 32])),
+            a: End::new(Session::dial(now, a, b.key.public(), seeds[0])),
+            b: End::new(Session::accept(now, b, seeds[1])),
         };
         pair.a.handle(now, Input::Progress);
         pair
@@ -301,6 +305,74 @@ fn capabilities_are_packed() {
     );
     pair.carry(4096);
     assert_eq!(pair.b.messages(), [(1, 0, vec![5]), (0, 16, vec![6])]);
+}
+
+#[test]
+fn a_shared_payload_is_sealed_by_each_connection_for_itself() {
+    let payload = Payload::from(vec![7; 3_000]);
+    let (a, b) = (config(STATIC_A, &[SHH]), config(STATIC_B, &[SHH]));
+    let other = Pair::seeded(a, b, [[3; 32], [4; 32]]);
+    let mut pairs = [Pair::standard().open(), other.open()];
+    let frames = pairs.each_mut().map(|pair| {
+        let (capability, code) = (0, 1);
+        pair.a.session.handle(
+            pair.now,
+            Input::Share {
+                capability,
+                code,
+                payload: &payload,
+            },
+        );
+        let Some(Output::Write(frame)) = pair.a.session.poll_output() else {
+            panic!("one frame")
+        };
+        frame
+    });
+    assert_eq!(frames[0].len(), frames[1].len());
+    assert!(frames[0].len() < 1_000, "it is compressed");
+    assert_ne!(frames[0], frames[1], "own keys, own MAC");
+    let [one, two] = &mut pairs;
+    one.b.handle(one.now, Input::Bytes(&frames[0]));
+    assert_eq!(one.b.messages(), [(0, 1, vec![7; 3_000])]);
+    two.b.handle(two.now, Input::Bytes(&frames[0]));
+    assert_eq!(
+        two.b.closed(),
+        Closed::Broken(Error::Frame(FrameError::HeaderMac)),
+        "a frame of another connection"
+    );
+}
+
+#[test]
+fn a_shared_payload_has_the_bounds_of_any_other() {
+    let mut pair = Pair::standard().open();
+    let long = Payload::from(vec![0; crate::limits::FRAME_LEN_MAX + 1]);
+    assert!(matches!(long.deflated(), Err(SnappyError::TooLong { .. })));
+    pair.a.handle(
+        pair.now,
+        Input::Share {
+            capability: 0,
+            code: 1,
+            payload: &long,
+        },
+    );
+    let len = long.len();
+    assert_eq!(
+        pair.a.closed(),
+        Closed::Broken(Error::PayloadTooLong { len })
+    );
+    let mut pair = Pair::standard().open();
+    pair.a.handle(
+        pair.now,
+        Input::Share {
+            capability: 1,
+            code: 1,
+            payload: &Payload::from(vec![1]),
+        },
+    );
+    assert_eq!(
+        pair.a.closed(),
+        Closed::Broken(Error::NotOurCode { code: 1 })
+    );
 }
 
 #[test]

@@ -271,7 +271,7 @@ impl Owner {
                 peer,
                 code,
                 payload,
-            } => self.send(peer, code, payload),
+            } => self.send(peer, code, payload.into()),
             server::Output::Receipt { peer } => {
                 if let Some(connection) = self.connection(peer) {
                     connection.outlet.ask_receipt();
@@ -299,7 +299,7 @@ impl Owner {
                 peer,
                 code,
                 payload,
-            } => self.send(peer, code, payload),
+            } => self.send(peer, code, payload.into()),
             client::Output::Work { id, search } => {
                 let (returns, ended) = (self.mail.returns.clone(), Arc::clone(&self.mail.ended));
                 tokio::task::spawn_blocking(move || {

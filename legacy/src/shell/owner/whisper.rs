@@ -9,6 +9,7 @@ use crate::identity::NodeId;
 use crate::now::Now;
 use crate::peers::{ConnectionId, Offence};
 use crate::rlpx::disconnect::DisconnectReason;
+use crate::rlpx::payload::Payload;
 use crate::shh::{self, PeerId};
 
 impl Owner {
@@ -71,15 +72,15 @@ impl Owner {
                     });
                 }
             }
-            shh::Output::Sent { peer, hash } => {
+            shh::Output::Sent { peer, hashes } => {
                 if let Some(peer) = self.node_of(peer) {
-                    self.backlog.push_back(Event::Sent { hash, peer });
+                    self.backlog.push_back(Event::Sent { hashes, peer });
                 }
             }
         }
     }
 
-    pub(super) fn send(&mut self, peer: PeerId, code: u64, payload: Vec<u8>) {
+    pub(super) fn send(&mut self, peer: PeerId, code: u64, payload: Payload) {
         let Some(connection) = self.connection(peer) else {
             return;
         };

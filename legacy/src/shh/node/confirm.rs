@@ -135,7 +135,7 @@ impl Node {
             .extend(both.map(|(code, payload)| Output::Send {
                 peer,
                 code,
-                payload,
+                payload: payload.into(),
             }));
     }
 

@@ -78,7 +78,7 @@ impl Node {
         self.outputs.push_back(Output::Send {
             peer,
             code,
-            payload,
+            payload: payload.into(),
         });
     }
 

@@ -6,6 +6,7 @@ use rand_core::Rng as _;
 
 use super::{Node, Output, PeerId, unix_seconds};
 use crate::now::Now;
+use crate::rlpx::payload::Payload;
 use crate::shh::confirmation::BatchHash;
 use crate::shh::envelope::{Envelope, EnvelopeHash};
 use crate::shh::limits;
@@ -43,12 +44,13 @@ impl Node {
             .filter(|(_, peer)| due(peer))
             .map(|(id, _)| *id)
             .collect();
+        let mut bundles = Vec::new();
         for peer in due {
-            self.flush(now, peer);
+            self.flush(now, peer, &mut bundles);
         }
     }
 
-    fn flush(&mut self, now: Now, id: PeerId) {
+    fn flush(&mut self, now: Now, id: PeerId, bundles: &mut Vec<Bundle>) {
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
@@ -59,7 +61,7 @@ impl Node {
             self.outputs.push_back(Output::Send {
                 peer: id,
                 code,
-                payload,
+                payload: payload.into(),
             });
             return;
         }
@@ -69,7 +71,7 @@ impl Node {
                 .queue
                 .extend(self.pool.iter().map(|(seq, _)| seq));
         }
-        let (mut bundle, mut content_len): (Vec<(Seq, Arc<Envelope>)>, usize) = (Vec::new(), 0);
+        let (mut seqs, mut content_len) = (Vec::new(), 0);
         while let Some(seq) = peer.outbox.queue.first().copied() {
             let sendable = self.pool.get(seq).filter(|entry| {
                 let envelope = &entry.envelope;
@@ -82,49 +84,68 @@ impl Node {
                 let len = entry.envelope.raw().len();
                 let fits =
                     content_len + len + LIST_HEADER_LEN_MAX <= self.config.packet_out_len_max;
-                if !fits && !bundle.is_empty() {
+                if !fits && !seqs.is_empty() {
                     break;
                 }
                 content_len += len;
-                bundle.push((seq, entry.envelope.clone()));
+                seqs.push(seq);
             }
             peer.outbox.queue.pop_first();
         }
-        if !bundle.is_empty() {
+        if !seqs.is_empty() {
             peer.outbox.spend(now.mono, &peer.pace);
         }
         peer.outbox.settle(now.mono);
         let slot = peer.slot;
-        for (seq, _) in &bundle {
+        for seq in &seqs {
             if let Some(entry) = self.pool.get_mut(*seq) {
                 entry.know(slot);
             }
         }
-        self.send_bundle(id, bundle);
+        self.send_bundle(id, seqs, bundles);
     }
 
-    fn send_bundle(&mut self, peer: PeerId, mut bundle: Vec<(Seq, Arc<Envelope>)>) {
-        if bundle.is_empty() {
+    /// Sends a bundle. Peers that get the same envelopes in one turn get the same bytes, encoded and compressed once.
+    fn send_bundle(&mut self, peer: PeerId, seqs: Vec<Seq>, bundles: &mut Vec<Bundle>) {
+        if seqs.is_empty() {
             return;
         }
-        self.shuffle(&mut bundle);
-        let payload =
-            wire::encode_envelopes(bundle.iter().map(|(_, envelope)| &envelope.raw()[..]));
+        let at = bundles.iter().position(|bundle| bundle.seqs == seqs);
+        let at = at.unwrap_or_else(|| {
+            bundles.push(self.encode(seqs));
+            bundles.len() - 1
+        });
+        let Bundle {
+            payload, hashes, ..
+        } = &bundles[at];
         self.counters.bundles_sent += 1;
-        self.counters.envelopes_sent += bundle.len() as u64;
-        let hashes: Arc<[EnvelopeHash]> =
-            bundle.iter().map(|(_, envelope)| envelope.hash()).collect();
-        self.expect_answer(peer, || BatchHash::of(&payload), &hashes);
+        self.counters.envelopes_sent += hashes.len() as u64;
+        self.expect_answer(peer, || BatchHash::of(payload), hashes);
         self.outputs.push_back(Output::Send {
             peer,
             code: wire::ENVELOPES,
-            payload,
+            payload: payload.clone(),
         });
-        let sent = bundle.iter().map(|(_, envelope)| Output::Sent {
+        self.outputs.push_back(Output::Sent {
             peer,
-            hash: envelope.hash(),
+            hashes: hashes.clone(),
         });
-        self.outputs.extend(sent);
+    }
+
+    fn encode(&mut self, seqs: Vec<Seq>) -> Bundle {
+        let mut order: Vec<Seq> = seqs.clone();
+        self.shuffle(&mut order);
+        let envelopes: Vec<&Envelope> = order
+            .iter()
+            .filter_map(|seq| self.pool.get(*seq))
+            .map(|entry| &*entry.envelope)
+            .collect();
+        let payload = wire::encode_envelopes(envelopes.iter().map(|envelope| &envelope.raw()[..]));
+        Bundle {
+            seqs,
+            payload: payload.into(),
+            hashes: envelopes.iter().map(|envelope| envelope.hash()).collect(),
+        }
     }
 
     /// The order of arrival would tell a peer which of two envelopes is our own.
@@ -134,6 +155,14 @@ impl Node {
             items.swap(last, usize::try_from(other).expect("not above an index"));
         }
     }
+}
+
+/// What leaves in one turn, for one peer or more.
+struct Bundle {
+    /// In the order of arrival: by this two bundles are compared.
+    seqs: Vec<Seq>,
+    payload: Payload,
+    hashes: Arc<[EnvelopeHash]>,
 }
 
 /// Longest header of a bundle that any packet limit allows.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Node, Output, PeerId, Wants};
 use crate::identity::NodeId;
 use crate::now::Now;
+use crate::rlpx::payload::Payload;
 use crate::shh::bloom::Bloom;
 use crate::shh::peer::{Peer, Phase};
 use crate::shh::wire::{self, Error, Status};
@@ -34,7 +35,7 @@ impl Node {
         self.outputs.push_back(Output::Send {
             peer,
             code: wire::STATUS,
-            payload: status.encode(),
+            payload: status.encode().into(),
         });
     }
 
@@ -102,7 +103,7 @@ impl Node {
             return Err(Error::Pow(min_pow));
         }
         self.demands.set_min_pow(now.mono, min_pow);
-        self.announce(wire::POW_REQUIREMENT, &wire::encode_pow(min_pow));
+        self.announce(wire::POW_REQUIREMENT, wire::encode_pow(min_pow));
         Ok(())
     }
 
@@ -111,7 +112,7 @@ impl Node {
         self.demands.set_bloom(now.mono, bloom);
         self.announce(
             wire::BLOOM_FILTER,
-            &wire::encode_bloom(&bloom.unwrap_or(Bloom::FULL)),
+            wire::encode_bloom(&bloom.unwrap_or(Bloom::FULL)),
         );
     }
 
@@ -141,11 +142,12 @@ impl Node {
         Ok(())
     }
 
-    fn announce(&mut self, code: u64, payload: &[u8]) {
+    fn announce(&mut self, code: u64, payload: Vec<u8>) {
+        let payload = Payload::from(payload);
         let sends = self.peers.keys().map(|peer| Output::Send {
             peer: *peer,
             code,
-            payload: payload.to_vec(),
+            payload: payload.clone(),
         });
         self.outputs.extend(sends);
     }

@@ -377,17 +377,17 @@ fn our_changes_are_announced() {
             Output::Send {
                 peer,
                 code: 2,
-                payload: wire::encode_pow(0.5)
+                payload: wire::encode_pow(0.5).into()
             },
             Output::Send {
                 peer,
                 code: 3,
-                payload: wire::encode_bloom(&Bloom::EMPTY)
+                payload: wire::encode_bloom(&Bloom::EMPTY).into()
             },
             Output::Send {
                 peer,
                 code: 3,
-                payload: wire::encode_bloom(&Bloom::FULL)
+                payload: wire::encode_bloom(&Bloom::FULL).into()
             },
         ]
     );
@@ -628,7 +628,7 @@ fn relayed_on_the_tick_and_never_back() {
         outputs.last(),
         Some(&Output::Sent {
             peer: PeerId(2),
-            hash: one.hash()
+            hashes: [one.hash()].into()
         })
     );
     assert_eq!(bundles(&outputs, 1).len(), 0);
@@ -637,6 +637,40 @@ fn relayed_on_the_tick_and_never_back() {
         0,
         "once is enough"
     );
+}
+
+#[test]
+fn peers_that_get_the_same_share_the_bytes() {
+    let mut node = with_peer(Config::default(), stranger(0.0));
+    for peer in [2, 3, 4] {
+        join(&mut node, at(0), peer, stranger(0.0));
+    }
+    let narrow = Status {
+        bloom: Some(Bloom::EMPTY),
+        ..stranger(0.0)
+    };
+    join(&mut node, at(0), 5, narrow);
+    second(&mut node, 0);
+    let many: Vec<Envelope> = (1..20).map(|number| mined(START + 30, number)).collect();
+    deliver(&mut node, at(2_000), 1, &many.iter().collect::<Vec<_>>());
+    deliver(&mut node, at(2_010), 4, &[&many[0]]);
+    let outputs = second(&mut node, 2_200);
+    let sent = |to| {
+        let of = |output: &Output| match output {
+            Output::Send { peer, payload, .. } if *peer == PeerId(to) => Some(payload.clone()),
+            _ => None,
+        };
+        outputs.iter().filter_map(of).collect::<Vec<_>>()
+    };
+    let (two, three, four) = (sent(2), sent(3), sent(4));
+    assert_eq!((two.len(), three.len(), four.len()), (1, 1, 1));
+    assert!(
+        two[0].shares(&three[0]),
+        "the same envelopes, the same bytes"
+    );
+    assert!(!two[0].shares(&four[0]), "it knew one of them already");
+    assert_eq!(bundles(&outputs, 4)[0].len(), many.len() - 1);
+    assert_eq!((sent(1).len(), sent(5).len()), (0, 0));
 }
 
 #[test]

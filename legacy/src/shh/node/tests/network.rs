@@ -104,7 +104,7 @@ impl Network {
         }
     }
 
-    fn carry(&mut self, from: usize, peer: PeerId, code: u64, payload: Vec<u8>) {
+    fn carry(&mut self, from: usize, peer: PeerId, code: u64, payload: Payload) {
         let Some((to, back)) = self.links.get(&(from, peer)).copied() else {
             return;
         };
@@ -124,7 +124,7 @@ impl Network {
                 Input::Message {
                     peer: back,
                     code,
-                    payload,
+                    payload: payload.to_vec(),
                 },
             ),
         );
