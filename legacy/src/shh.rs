@@ -9,6 +9,7 @@
 //! | [`topic`], [`bloom`] | what an envelope is about, and who wants it |
 //! | [`rules`] | what we accept, and why something is refused |
 //! | `pool`, `peer` | what is alive; what each peer wants and knows |
+//! | [`clock`] | whether our clock can be trusted |
 //! | [`confirmation`], `rate` | what becomes of bundles, and how many packets somebody may send |
 //! | [`message`] | the plaintext inside an envelope: payload, padding, signature |
 //! | [`seal`] | its encryption, by password or to a public key |
@@ -19,6 +20,7 @@
 //! | [`limits`] | every number, with its reason |
 
 pub mod bloom;
+pub mod clock;
 pub mod confirmation;
 pub mod envelope;
 pub mod filter;

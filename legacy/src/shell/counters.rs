@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::mailserver::{archive, client, server};
 use crate::peers;
 use crate::shh;
+use crate::shh::clock::ClockState;
 
 /// Counted since the start.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +30,8 @@ pub struct Counters {
     pub pooled: usize,
     /// What they take, in bytes.
     pub pooled_bytes: usize,
+    /// What is known about our clock.
+    pub clock: ClockState,
     /// What Whisper counted.
     pub shh: shh::Counters,
     /// What the mailserver counted.

@@ -227,6 +227,11 @@ impl Pending {
         });
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn answer(&mut self, hash: &BatchHash) -> Answer {
         let Some(at) = self.0.iter().position(|batch| batch.hash == *hash) else {
             return Answer::Stray;

@@ -58,7 +58,7 @@ pub const PACKETS_PER_SECOND: u32 = 4;
 /// Bundles that may leave at once after a quiet second.
 pub const PACKET_BURST: u32 = 4;
 /// Life that an envelope must have left to be forwarded (seconds): it must not die on the wire.
-pub const LIFE_LEFT_MIN: u32 = 1;
+pub const LIFE_LEFT_MIN: u32 = 2;
 /// How far in the future an envelope may have been sent to be forwarded (seconds): half of what the receiver allows,
 /// so that two wrong clocks together do not make us look hostile.
 pub const FORWARD_AHEAD_MAX: u32 = 5;
@@ -101,3 +101,19 @@ pub const TRUSTED_NODES_MAX: usize = 256;
 pub const RATE_KEYS_MAX: usize = 2 * PEERS_MAX;
 /// Packets above the limit that a peer may send in a window of strikes before it is sent away.
 pub const RATE_TOLERANCE: u32 = 100;
+/// A difference between wall clock and monotonic clock that is a jump (ms): more than any correction by NTP.
+pub const CLOCK_JUMP_MS: u64 = 5_000;
+/// How long sealing should wait after a jump (ms): a clock that is being set is right within a minute.
+pub const CLOCK_PAUSE_MS: u64 = 60_000;
+/// Skew that is worth a warning (seconds): half of what peers tolerate.
+pub const CLOCK_WARN_S: f64 = 5.0;
+/// Time between two such warnings (ms).
+pub const CLOCK_WARN_EVERY_MS: u64 = 600_000;
+/// News of one peer that its median is taken of: a minute or two of a quiet network.
+pub const CLOCK_SAMPLES_MAX: usize = 32;
+/// News that a peer must have brought before its median counts.
+pub const CLOCK_SAMPLES_MIN: usize = 8;
+/// An envelope further from our time than this says nothing about clocks (seconds).
+pub const CLOCK_WORD_MAX_S: u64 = 24 * 60 * 60;
+/// What a peer sends in the first moments after its Status is its pool, and no news (ms).
+pub const CLOCK_SETTLE_MS: u64 = 10_000;

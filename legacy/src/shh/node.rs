@@ -29,6 +29,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
 use super::bloom::Bloom;
+use super::clock::Clock;
 use super::confirmation::{BatchHash, Fault};
 use super::envelope::{Envelope, EnvelopeHash};
 use super::limits;
@@ -40,6 +41,7 @@ use super::topic::Topic;
 use super::wire::{self, Error, Status};
 use crate::identity::NodeId;
 use crate::now::Now;
+use crate::peers::Offence;
 use crate::rlpx::payload::Payload;
 
 pub use super::peer::Wants;
@@ -161,6 +163,14 @@ pub enum Output {
         /// Those that the peer did not accept, once each.
         faults: Vec<Fault>,
     },
+    /// A peer did something that does not end the connection, but should be remembered. What ends one is
+    /// [`Output::Disconnect`].
+    Offence {
+        /// The connection.
+        peer: PeerId,
+        /// What it did.
+        offence: Offence,
+    },
 }
 
 /// What a node is set to, and what it holds.
@@ -196,6 +206,7 @@ pub struct Node {
     /// Nodes whose direct messages are taken.
     trusted: BTreeSet<NodeId>,
     limiter: Option<Limiter>,
+    clock: Clock,
     /// Confirmations that wait for what becomes of their envelopes.
     held_back: confirm::Held,
     /// When the wall clock's second changes, while anything depends on it.
@@ -220,6 +231,7 @@ impl Node {
             envelope_len_max: config.envelope_len_max,
             trusted: BTreeSet::new(),
             limiter: config.rate_limits.map(Limiter::new),
+            clock: Clock::default(),
             held_back: confirm::Held::default(),
             second_at: None,
             counters: Counters::default(),
@@ -233,6 +245,10 @@ impl Node {
     pub fn handle(&mut self, now: Now, input: Input) {
         self.demands.forget(now.mono);
         self.held_back.forget(now.mono);
+        if self.clock.turn(now) {
+            let peers = self.peers.values_mut();
+            peers.for_each(|peer| peer.samples.clear());
+        }
         match input {
             Input::PeerUp { peer, node, ip } => self.peer_up(now, peer, node, ip),
             Input::PeerDown { peer } => self.forget_peer(peer),

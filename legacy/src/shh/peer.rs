@@ -17,6 +17,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::bloom::Bloom;
+use super::clock::Samples;
 use super::confirmation::Pending;
 use super::limits::{LOW_POW_STRIKES_MAX, PACKET_BURST, REPLIES_MAX, STRIKE_WINDOW_MS};
 use super::pool::{Entry, Seq, Slot};
@@ -37,6 +38,10 @@ pub(super) struct Peer {
     pub(super) pending: Pending,
     /// Packets above our rate limits.
     pub(super) excess: Strikes,
+    /// What its news say of our clock.
+    pub(super) samples: Samples,
+    /// Until when it sends its pool, and no news.
+    pub(super) settled_at: Instant,
     low_pow: Strikes,
 }
 
@@ -120,6 +125,8 @@ impl Peer {
             },
             outbox: Outbox::new(mono),
             excess: Strikes::new(mono),
+            samples: Samples::default(),
+            settled_at: status_until,
             low_pow: Strikes::new(mono),
         }
     }

@@ -94,6 +94,20 @@ impl Reject {
         }
     }
 
+    /// Whether a wrong clock, ours or the sender's, explains it.
+    pub const fn is_about_time(&self) -> bool {
+        match self {
+            Reject::InFuture { .. } | Reject::Expired { .. } | Reject::VeryOld { .. } => true,
+            Reject::ZeroTtl
+            | Reject::TtlAboveExpiry { .. }
+            | Reject::TtlTooLong { .. }
+            | Reject::Oversized { .. }
+            | Reject::LowPow { .. }
+            | Reject::NoBloomMatch
+            | Reject::PoolFull => false,
+        }
+    }
+
     /// Every name that [`Reject::as_str`] gives.
     pub const ALL: [&'static str; 10] = [
         "zero_ttl",

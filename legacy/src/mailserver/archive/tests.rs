@@ -40,7 +40,7 @@ fn rows_without_a_topic_in_their_key_are_read_and_not_stored_twice() {
         key: Key::at(whole.key.cursor()),
         envelope: whole.envelope.clone(),
     };
-    assert_eq!(archive.store(&[old.clone()]), Ok(1));
+    assert_eq!(archive.store(std::slice::from_ref(&old)), Ok(1));
     assert_eq!(archive.store(&[whole]), Ok(0));
     let mut wanted = query(0, 10);
     wanted.wanted.bloom = Bloom::of_topics([envelope.topic()]);

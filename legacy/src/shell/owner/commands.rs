@@ -210,6 +210,7 @@ impl Owner {
             pooled_bytes: self.node.pooled_bytes(),
             banned: self.peers.bans(now).len(),
             policy: self.peers.counters().clone(),
+            clock: self.node.clock(now),
             shh: self.node.counters().clone(),
             mail: self.mail.counters(),
             ..self.counters.clone()

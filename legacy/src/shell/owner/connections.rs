@@ -13,7 +13,7 @@ use super::{Owner, peer_id};
 use crate::enode::Enode;
 use crate::identity::{NodeId, PublicKey};
 use crate::now::Now;
-use crate::peers::{ConnectionId, End, Offence};
+use crate::peers::{ConnectionId, End, Kind, Offence};
 use crate::rlpx::Direction;
 use crate::rlpx::capability::SHH;
 use crate::rlpx::disconnect::DisconnectReason;
@@ -170,7 +170,9 @@ impl Owner {
         };
         let node = established.public_key.node_id();
         let direction = connection.direction;
-        let ip = Some(connection.address.ip());
+        // Rate limits are for those that nobody chose.
+        let chosen = matches!(self.peers.kind(&node), Kind::Static | Kind::Trusted);
+        let ip = (!chosen).then_some(connection.address.ip());
         debug!(peer = ?node, ?direction, "a Whisper peer is connected");
         connection.whisper = Some(Whisper {
             node,

@@ -72,6 +72,10 @@ impl Owner {
                     });
                 }
             }
+            shh::Output::Offence { peer, offence } => {
+                self.peers
+                    .report(now, ConnectionId::from_number(peer.0), offence);
+            }
             shh::Output::Sent { peer, hashes } => {
                 if let Some(peer) = self.node_of(peer) {
                     self.backlog.push_back(Event::Sent { hashes, peer });

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use super::{Confirmations, Node, Output, PeerId, next_second, unix_seconds};
 use crate::now::Now;
+use crate::peers::Offence;
+use crate::shh::clock::ClockState;
 use crate::shh::confirmation::Fault;
 use crate::shh::envelope::{Envelope, EnvelopeHash, Outline};
 use crate::shh::limits;
+use crate::shh::peer::Peer;
 use crate::shh::pool::{Lookup, PoolFull, Seq, Source};
 use crate::shh::rules::{self, Reject};
 use crate::shh::wire::{Envelopes, Error};
@@ -43,6 +46,7 @@ impl Node {
         let bundle = Envelopes::decode(payload)?;
         let mut receipt = self.receipt(peer, payload);
         self.counters.bundles_received += 1;
+        let mut low_pow = false;
         for outline in bundle.iter() {
             self.counters.envelopes_received += 1;
             self.counters.envelope_bytes_received += outline.fields().size() as u64;
@@ -54,12 +58,17 @@ impl Node {
                 }
                 Err(reject) => {
                     self.counters.count_rejected(&reject);
+                    low_pow |= matches!(reject, Reject::LowPow { .. });
                     self.strike(now, peer, &reject)?;
                     if let Some(receipt) = &mut receipt {
                         receipt.note_fault(Fault::of(outline.hash(), &reject));
                     }
                 }
             }
+        }
+        if low_pow {
+            let offence = Offence::LowPow;
+            self.outputs.push_back(Output::Offence { peer, offence });
         }
         if let Some(receipt) = receipt {
             self.give_receipt(now, peer, receipt);
@@ -74,7 +83,12 @@ impl Node {
         outline: &Outline<'_>,
     ) -> Result<EnvelopeHash, Reject> {
         let unix = unix_seconds(now);
-        rules::check_times(outline.fields(), unix, self.config.ttl_max)?;
+        if let Err(reject) = rules::check_times(outline.fields(), unix, self.config.ttl_max) {
+            if reject.is_about_time() {
+                self.note_sent(now, peer, outline.fields().sent());
+            }
+            return Err(reject);
+        }
         rules::check_size(outline.fields(), self.envelope_len_max)?;
         let hash = outline.hash();
         match self.pool.look_up(&hash) {
@@ -89,11 +103,27 @@ impl Node {
             }
             Lookup::Fresh => {}
         }
+        self.note_sent(now, peer, outline.fields().sent());
         let envelope = outline.lift(hash);
         let pow = self.check_work(unix, &envelope)?;
         self.demands.check_bloom(envelope.topic())?;
         self.accept(now, Arc::new(envelope), pow, Some(peer))?;
         Ok(hash)
+    }
+
+    /// News of a peer say what time it is, once its pool is through.
+    fn note_sent(&mut self, now: Now, peer: PeerId, sent: u32) {
+        let settled = |state: &&mut Peer| state.settled_at <= now.mono;
+        if let Some(state) = self.peers.get_mut(&peer).filter(settled) {
+            state.samples.note(now.unix_s(), sent);
+        }
+    }
+
+    /// What is known about our clock.
+    pub fn clock(&self, now: Now) -> ClockState {
+        let medians = self.peers.values();
+        self.clock
+            .state(now, medians.filter_map(|peer| peer.samples.median()))
     }
 
     /// The work that peers will see, if it suffices here: by the new form, or where we allow it by the old one.
@@ -168,6 +198,10 @@ impl Node {
             return;
         }
         let unix = unix_seconds(now);
+        if self.clock.is_due(now) {
+            let state = self.clock(now);
+            self.clock.judge(now, state);
+        }
         self.counters.expired += self.pool.expire(unix);
         while let Some((_, seq)) = self
             .held

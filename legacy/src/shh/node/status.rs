@@ -55,6 +55,7 @@ impl Node {
         if let Some(limits) = wants.rate_limits {
             state.set_rate_limits(limits, &self.pace);
         }
+        state.settled_at = now.mono + SETTLE;
         state.outbox.rescan(now.mono, self.tick);
         self.outputs.push_back(Output::PeerStatus { peer, wants });
         Ok(())
@@ -159,3 +160,4 @@ impl Node {
 pub struct SizeTooLarge(pub usize);
 
 const STATUS_TIMEOUT: Duration = Duration::from_millis(limits::STATUS_TIMEOUT_MS);
+const SETTLE: Duration = Duration::from_millis(limits::CLOCK_SETTLE_MS);

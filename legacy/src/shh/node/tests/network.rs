@@ -99,6 +99,7 @@ impl Network {
                 }
                 Output::Disconnect { .. } => self.dismissed += 1,
                 Output::PeerStatus { .. } | Output::Sent { .. } | Output::Confirmed { .. } => {}
+                Output::Offence { .. } => panic!("everybody is honest"),
                 Output::Direct { .. } | Output::Mail { .. } => panic!("nobody is trusted"),
             }
         }
