@@ -12,6 +12,7 @@ mod rlpx;
 mod secrets;
 mod shh;
 mod status;
+mod status_packet;
 
 use serde_json::Value;
 
@@ -38,6 +39,7 @@ pub fn run(kind: &str, input: &Value) -> Option<Result<Value, Refusal>> {
         "p2p-hello" => Some(hello::hello(input)),
         "whisper-status" => Some(status::status(input)),
         "whisper-packet" => Some(packet::packet(input)),
+        "status-packet" => Some(status_packet::packet(input)),
         "whisper-pow" => Some(pow::pow(input)),
         "whisper-key" => Some(key::key(input)),
         "whisper-topic" => Some(key::topic(input)),

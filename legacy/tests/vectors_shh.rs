@@ -94,3 +94,8 @@ fn topic() {
 fn packet() {
     check(include_str!("../../vectors/whisper/packet.json"));
 }
+
+#[test]
+fn status_packet() {
+    check(include_str!("../../vectors/status/packet.json"));
+}

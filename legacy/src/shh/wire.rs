@@ -174,8 +174,12 @@ pub struct RateLimits {
 impl RateLimits {
     /// Reads code 20.
     pub fn decode(payload: &[u8]) -> Result<RateLimits, Error> {
+        let exactly_three = |item: Item<'_>| {
+            item.list_of::<3>()?;
+            rate_limits(item)
+        };
         Item::exact(payload)
-            .and_then(rate_limits)
+            .and_then(exactly_three)
             .map_err(|source| Error::Malformed {
                 code: RATE_LIMITS,
                 source,
@@ -257,12 +261,13 @@ fn readable<'a, T>(
     fields.next()?.and_then(read).ok()
 }
 
+/// In Status more numbers may follow, as more fields may.
 fn rate_limits(field: Item<'_>) -> Result<RateLimits, RlpError> {
-    let [ip, peer, topic] = field.list_of()?;
+    let mut limits = field.list()?;
     Ok(RateLimits {
-        ip: ip.uint()?,
-        peer: peer.uint()?,
-        topic: topic.uint()?,
+        ip: limits.required()?.uint()?,
+        peer: limits.required()?.uint()?,
+        topic: limits.required()?.uint()?,
     })
 }
 

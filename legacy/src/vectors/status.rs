@@ -43,6 +43,8 @@ pub(super) fn reason(error: &Error) -> &'static str {
         | Error::StatusTimeout(_)
         | Error::BothLight
         | Error::LowPow(_)
+        | Error::Flood(_)
+        | Error::Mail(_)
         | Error::TooManyPeers(_) => "node",
     }
 }
