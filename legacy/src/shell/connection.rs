@@ -37,9 +37,18 @@ pub(super) enum Report {
         payload: Vec<u8>,
     },
     /// It has taken everything that was handed to it before a receipt was asked for.
-    Taken,
+    Taken(Receipt),
     /// It is over. Nothing follows.
     Ended(Ended),
+}
+
+/// Who wants to know that a peer reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Receipt {
+    /// The mailserver, after each batch.
+    Mail,
+    /// The relay, after more than a peer takes at once.
+    Relay,
 }
 
 /// Why a connection is over.
@@ -62,7 +71,7 @@ pub(super) enum Ended {
 enum Order {
     Admit,
     /// Say that everything before this was taken: what waits for the socket is little.
-    Receipt,
+    Receipt(Receipt),
     Send {
         capability: usize,
         code: u64,
@@ -100,9 +109,14 @@ impl Outlet {
     }
 
     /// Asks for a [`Report::Taken`] behind everything that was sent so far. It comes only while the peer reads.
-    pub(super) fn ask_receipt(&self) {
+    pub(super) fn ask_receipt(&self, receipt: Receipt) -> bool {
         // Without room the connection is given up anyway.
-        let _ = self.orders.try_send(Order::Receipt);
+        self.orders.try_send(Order::Receipt(receipt)).is_ok()
+    }
+
+    /// The peer reads more slowly than we send.
+    pub(super) fn is_behind(&self) -> bool {
+        self.queued.load(Ordering::Relaxed) > QUEUED_BYTES_RELAY_MAX
     }
 
     /// Ends the connection with a reason; dropping the outlet ends it without.
@@ -288,7 +302,7 @@ impl Connection {
                 self.undecided = false;
                 self.session.handle(now(), Input::Admit);
             }
-            Order::Receipt => self.unread.push_back(Report::Taken),
+            Order::Receipt(receipt) => self.unread.push_back(Report::Taken(receipt)),
             Order::Send {
                 capability,
                 code,
@@ -398,5 +412,8 @@ const ORDERS_MAX: usize = 256;
 /// Bytes of messages that wait for a connection: a new peer gets a full pool in packets of half a MiB. One message may be
 /// longer than this if nothing else waits.
 const QUEUED_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes that wait for a connection before it gets no more bundles: two of them. What is not sent yet may still die or give
+/// way in the pool, so that a flood for a slow peer does not wait in its queue.
+const QUEUED_BYTES_RELAY_MAX: usize = 1024 * 1024;
 /// Bytes that wait for the socket before no more messages are sealed.
 const UNSENT_LEN_MAX: usize = 256 * 1024;

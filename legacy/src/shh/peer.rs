@@ -224,6 +224,8 @@ pub(super) struct Outbox {
     pub(super) queue: BTreeSet<Seq>,
     /// The whole pool is to be looked at before the next bundle.
     pub(super) rescan: bool,
+    /// The connection takes no more for now.
+    pub(super) held: bool,
     /// Replies that do not wait for the tick, only for the allowance.
     replies: VecDeque<(u64, Vec<u8>)>,
     flush_at: Option<Instant>,
@@ -236,6 +238,7 @@ impl Outbox {
         Outbox {
             queue: BTreeSet::new(),
             rescan: false,
+            held: false,
             replies: VecDeque::new(),
             flush_at: None,
             full_at: mono,
@@ -276,6 +279,9 @@ impl Outbox {
 
     /// When the next packet may leave: the tick, or later where the allowance is used up.
     pub(super) fn due_at(&self, pace: &Pace) -> Option<Instant> {
+        if self.held {
+            return None;
+        }
         let allowed = self.full_at.checked_sub(pace.slack).unwrap_or(self.full_at);
         if !self.replies.is_empty() {
             return Some(allowed);

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::net::TcpStream;
 use tracing::debug;
 
-use super::super::connection::{self, Ended, Outlet, Report};
+use super::super::connection::{self, Ended, Outlet, Receipt, Report};
 use super::super::{Event, now, seed};
 use super::{Owner, peer_id};
 use crate::enode::Enode;
@@ -130,7 +130,8 @@ impl Owner {
                     );
                 }
             }
-            Report::Taken => self.mail.taken(now, peer_id(id)),
+            Report::Taken(Receipt::Mail) => self.mail.taken(now, peer_id(id)),
+            Report::Taken(Receipt::Relay) => self.node.hold(peer_id(id), false),
             Report::Ended(ended) => self.ended(now, id, ended),
         }
     }

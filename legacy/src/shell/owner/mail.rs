@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::super::archive::Clerk;
+use super::super::connection::Receipt;
 use super::super::counters::MailCounters;
 use super::super::{Config, Error, Event, now, seed};
 use super::Owner;
@@ -274,7 +275,7 @@ impl Owner {
             } => self.send(peer, code, payload.into()),
             server::Output::Receipt { peer } => {
                 if let Some(connection) = self.connection(peer) {
-                    connection.outlet.ask_receipt();
+                    connection.outlet.ask_receipt(Receipt::Mail);
                 }
             }
             server::Output::Trust(node) => self.trust_for_mail(node),

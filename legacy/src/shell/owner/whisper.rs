@@ -2,6 +2,7 @@
 
 use tracing::debug;
 
+use super::super::connection::Receipt;
 use super::super::{Event, now};
 use super::Owner;
 use super::connections::Connection;
@@ -10,7 +11,7 @@ use crate::now::Now;
 use crate::peers::{ConnectionId, Offence};
 use crate::rlpx::disconnect::DisconnectReason;
 use crate::rlpx::payload::Payload;
-use crate::shh::{self, PeerId};
+use crate::shh::{self, PeerId, wire};
 
 impl Owner {
     pub(super) fn whisper(&mut self, now: Now, output: shh::Output) {
@@ -96,6 +97,11 @@ impl Owner {
             connection.outlet.quit(DisconnectReason::Network);
             self.peers
                 .report(now(), ConnectionId::from_number(peer.0), Offence::Mute);
+            return;
+        }
+        let behind = code == wire::ENVELOPES && connection.outlet.is_behind();
+        if behind && connection.outlet.ask_receipt(Receipt::Relay) {
+            self.node.hold(peer, true);
         }
     }
 

@@ -31,6 +31,14 @@ impl Node {
         }
     }
 
+    /// Hands out nothing for a peer whose connection does not keep up, or goes on. What waits meanwhile may die or give
+    /// way in the pool.
+    pub fn hold(&mut self, peer: PeerId, held: bool) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.outbox.held = held;
+        }
+    }
+
     /// Sends a bundle to every peer whose turn it is.
     pub(super) fn relay(&mut self, now: Now) {
         let due = |peer: &Peer| {

@@ -900,3 +900,21 @@ fn posts_are_checked_and_delivered_to_ourselves() {
         (1, 1)
     );
 }
+
+#[test]
+fn a_peer_that_is_held_gets_nothing_and_then_only_what_is_still_alive() {
+    let mut node = with_peer(Config::default(), stranger(0.0));
+    node.hold(PeerId(1), true);
+    let (short, long) = (mined(START + 5, 1), mined(START + 40, 2));
+    for envelope in [&short, &long] {
+        node.post(at(0), envelope.clone()).unwrap();
+    }
+    assert!(bundles(&second(&mut node, 0), 1).is_empty());
+    // By now the first of them is dead.
+    node.handle(at(10_000), Input::Tick);
+    assert!(bundles(&drain(&mut node), 1).is_empty());
+    node.hold(PeerId(1), false);
+    node.handle(at(10_001), Input::Tick);
+    assert_eq!(bundles(&drain(&mut node), 1), [[long.hash()]]);
+    node.hold(PeerId(2), true);
+}
