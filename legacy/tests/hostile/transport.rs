@@ -1,7 +1,5 @@
 //! The transport on live sockets under hostile peers: each ends with the right Disconnect or without a word, the end is
 //! counted, and the node goes on serving others.
-#![cfg(feature = "shell")]
-#![allow(clippy::panic, reason = "a test says what went wrong by it")]
 
 use std::time::Duration;
 
