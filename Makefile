@@ -13,7 +13,7 @@ export FERRY_INTEROP_DIR ?= $(CACHE)/interop
 FERRY := $(CARGO_TARGET_DIR)/debug/ferry
 CORES := legacy mixnet bridge
 
-.PHONY: help demo test lint unit interop bench bench-way setup setup-test
+.PHONY: help demo test lint unit interop bench bench-way hostile flood fdlimit fuzz setup setup-test
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -40,6 +40,23 @@ bench: setup ## criterion benches of the cores (ns per operation, ratios)
 bench-way: setup ## 200 messages each way through a devnet, with a table of latencies
 	cargo build --locked --bin ferry
 	"$(FERRY)" demo --messages 200 --every-ms 1000 --quiet
+
+# The long forms of the tests in legacy/tests/attack; reports as JSON go to FERRY_ATTACK_REPORTS.
+ATTACK := cargo test --locked -p legacy --test attack -- --ignored --nocapture --test-threads 1 --exact
+export FERRY_ATTACK_REPORTS ?= $(CACHE)/attack
+
+hostile: setup ## a million malformed inputs, then a million envelopes, against a node that honest peers use
+	$(ATTACK) malformed_input_long
+	$(ATTACK) envelopes_without_end_long
+
+flood: setup ## 5,000 silent connections and 200 new ones a second for 10 minutes
+	$(ATTACK) silent_connections_long
+
+fdlimit: setup ## a node that may open 256 files, and peers that want more
+	$(ATTACK) no_descriptors_left_long
+
+fuzz: setup ## a fuzz target (or all) under libFuzzer: make fuzz TARGET=envelope RUNS=10000000
+	bash fuzz/run.sh "$(TARGET)" "$(RUNS)"
 
 setup: ## install or name what the build needs
 	@bash tests/setup.sh build

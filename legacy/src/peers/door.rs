@@ -18,6 +18,11 @@ use super::{Output, Peers};
 use crate::rlpx::Direction;
 
 impl Peers {
+    /// How many strangers wait at the door.
+    pub fn pending(&self) -> usize {
+        self.waiting().count()
+    }
+
     /// Room for one more at the door. Whoever loses its place is closed.
     pub(super) fn make_room(&mut self) {
         while self.waiting().count() >= self.limits.pending_max.max(1) {

@@ -24,6 +24,8 @@ pub struct Counters {
     pub banned: usize,
     /// What the policy counted: offences and bans.
     pub policy: peers::Counters,
+    /// Connections whose handshake is not through now, of those that were opened to us.
+    pub pending: usize,
     /// Connections that are established now.
     pub peers: usize,
     /// Envelopes in the pool now.

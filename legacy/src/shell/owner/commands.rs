@@ -206,6 +206,7 @@ impl Owner {
                 .values()
                 .filter(|connection| connection.whisper.is_some())
                 .count(),
+            pending: self.peers.pending(),
             pooled: self.node.pooled(),
             pooled_bytes: self.node.pooled_bytes(),
             banned: self.peers.bans(now).len(),
