@@ -79,6 +79,11 @@ def seed(vectors):
     small = lambda data: [each for each in data if 0 < len(each) <= 2048]
     write("envelope", small(inputs("whisper", "envelope", "rlp")))
     packets = [bytes([test["input"]["code"] & 0xFF]) + bytes.fromhex(test["input"]["payload"]) for test in tests("whisper", "packet")]
+    one, texts = bytes(range(32)), (b"", b"very old envelope", b"\xff" * 40)
+    faults = [[bytes([number] * 32), 37 + number, text] for number, text in enumerate(texts)]
+    packets += [b"\x0b" + rlp(one), b"\x0c" + rlp([1, [one, faults]]), b"\x0c" + rlp([1, [one, []]]), b"\x0c" + rlp([2, b""]), b"\x14" + rlp([1, 2, 3])]
+    bundles = [packet[1:] for packet in packets if packet[0] == 1][:6]
+    packets += [b"\x7f" + bundle for bundle in bundles] + [b"\x7f" + bundle[1:] for bundle in bundles]
     packets += [b"\0" + payload for payload in inputs("whisper", "status", "payload")]
     write("packet", small(packets))
     keyed = [bytes([kind, 16]) + packet for kind, name in ((0, "auth"), (1, "ack")) for packet in inputs("rlpx", name, "packet")]
@@ -92,7 +97,8 @@ def seed(vectors):
     places = ["127.0.0.1:30303", "[::1]:30303", "10.3.58.6:30303?discport=30301", "[::ffff:1.2.3.4]:1", "host:1", "1.2.3.4", "1.2.3.4:65536", "1.2.3.4:1?discport=0", "1.2.3.4:1?x=1"]
     write("enode", [f"enode://{digits}@{place}".encode() for digits in (key, key.upper(), key[:-2], "0" * 128) for place in places])
     write("message", plaintexts(tests("whisper", "payload")))
-    for target, choices in (("frame", 6), ("session", 13), ("node", 12)):
+    write("mail", mail())
+    for target, choices in (("frame", 6), ("session", 13), ("node", 16)):
         write(target, scripts(target, choices))
 
 
@@ -111,6 +117,19 @@ def bodies(auths, acks):
     return found[:60]
 
 
+def mail():
+    bloom, cursor, name = b"\xff" * 64, bytes(range(36)), bytes(range(32))
+    lower, upper = 1_600_000_000, 1_600_003_600
+    raw = lower.to_bytes(4, "big") + upper.to_bytes(4, "big")
+    sealed = [rlp([lower, upper, bloom, 100, b"", 1]), rlp([lower, upper, bloom, 100, cursor, 0]), rlp([lower, 0, b"", 0, b"", 1])]
+    sealed += [rlp([lower, upper, bloom, [b"abcd", b"efgh"], 1000, cursor, 1]), raw, raw + bloom, raw + bloom + b"\0\0\0\7", raw + bloom + b"\0\0\0\7" + cursor, raw + bloom + b"\0\0\0\7" + cursor + b"abcd"]
+    plain = [rlp([name, lower, upper, 100, cursor, bloom]), rlp([name, upper, lower, 2**32 - 1, b"", b""]), rlp([name, lower, upper, 100, bytes(35), bloom])]
+    done = [rlp(name), rlp(name * 2), rlp(name * 2 + cursor), rlp(b"ERROR="), rlp(b"ERROR=" + name[:31]), rlp(b"ERROR=" + name + b"why"), rlp(b"")]
+    sync = [rlp([lower, upper, bloom, 100, cursor]), rlp([lower, upper, bloom, 0, b""]), rlp([lower, upper, bloom, 1001, b""])]
+    parts = [rlp([[[1, 2], [3]], cursor, 1, b""]), rlp([[], b"", 0, b"why"]), rlp([[1], b"", 1, b""])]
+    return [bytes([kind]) + each for kind, group in enumerate((sealed, plain, done, sync, parts)) for each in group]
+
+
 def plaintexts(tests):
     found = [bytes.fromhex(text) for text in ("00", "01", "0100", "0105aabbccddee", "0205001122334455", "03050000112233445566", "03ffffff00", "07", "04" * 65, "04" * 66)]
     for test in tests:
@@ -120,7 +139,7 @@ def plaintexts(tests):
                 length = len(payload).to_bytes(2 if len(payload) > 255 else 1, "little")
                 found.append(bytes([len(length)]) + length + payload + padding)
                 found.append(bytes([4 | len(length)]) + length + payload + padding + bytes(range(1, 65)) + b"\1")
-    return found
+    return [bytes([choice]) + text for text in found for choice in (0, 1)]
 
 
 def scripts(target, choices):

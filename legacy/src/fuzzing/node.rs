@@ -2,19 +2,23 @@
 //! node is held against what was seen of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::script::{Clock, Script};
 use crate::identity::NodeId;
+use crate::shh::confirmation::{self, BatchHash, Fault};
 use crate::shh::wire::{self, Envelopes, RateLimits, Status};
 use crate::shh::{
     Bloom, Config, Draft, Envelope, EnvelopeHash, Input, Node, Output, PeerId, Topic,
 };
+use crate::shh::{limits, rules};
 
 /// A Whisper node with up to four peers.
 pub fn node(data: &[u8]) {
     let mut script = Script::new(data);
     let mut run = Run::new();
-    while let Some(choice) = script.below(12) {
+    while let Some(choice) = script.below(16) {
         if run.step(choice, &mut script).is_none() {
             return;
         }
@@ -30,6 +34,9 @@ struct Run {
     peers: BTreeMap<PeerId, BTreeSet<EnvelopeHash>>,
     /// Who has said what it wants.
     ready: BTreeSet<PeerId>,
+    names: BTreeMap<PeerId, NodeId>,
+    batches: BTreeMap<PeerId, Vec<BatchHash>>,
+    confirmed: BTreeSet<(PeerId, BatchHash)>,
     delivered: BTreeSet<EnvelopeHash>,
     made: Vec<Envelope>,
     /// Whether the wall clock ever went back: then a second delivery is no fault.
@@ -44,6 +51,12 @@ impl Run {
             pool_envelopes_max: POOL_ENVELOPES_MAX,
             pool_bytes_max: POOL_BYTES_MAX,
             packet_out_len_max: PACKET_OUT_LEN_MAX,
+            mail: true,
+            rate_limits: Some(RateLimits {
+                ip: 40,
+                peer: 20,
+                topic: 0,
+            }),
             ..Config::default()
         };
         Run {
@@ -51,6 +64,9 @@ impl Run {
             node: Node::new(config, [7; 32]),
             peers: BTreeMap::new(),
             ready: BTreeSet::new(),
+            names: BTreeMap::new(),
+            batches: BTreeMap::new(),
+            confirmed: BTreeSet::new(),
             delivered: BTreeSet::new(),
             made: Vec::new(),
             went_back: false,
@@ -68,11 +84,9 @@ impl Run {
                     self.next_peer += 1;
                     self.peers.insert(peer, BTreeSet::new());
                     let node = NodeId::new([number; 32]);
-                    self.handle(Input::PeerUp {
-                        peer,
-                        node,
-                        ip: None,
-                    });
+                    let ip = Some(IpAddr::from([192, 0, 2, number / 2]));
+                    self.handle(Input::PeerUp { peer, node, ip });
+                    self.names.insert(peer, node);
                 }
             }
             1 => {
@@ -132,6 +146,19 @@ impl Run {
                 self.clock.advance(u64::from(script.short()?));
                 self.tick();
             }
+            11 => {
+                let (node, trusted) = (NodeId::new([script.below(4)?; 32]), script.below(2)? == 0);
+                let taken = self.node.trust(node, trusted);
+                assert!(taken.is_ok() && self.node.is_trusted(&node) == trusted);
+            }
+            12 => {
+                let node = NodeId::new([script.below(4)?; 32]);
+                let envelope = Arc::new(self.make(script)?);
+                // Where nobody of that name is ready, nothing is sent: the drain sees to it.
+                let _ = self.node.send_direct(self.clock.now(), node, &[envelope]);
+            }
+            13 => self.node.set_light(script.below(2)? == 0),
+            14 => self.answer(script)?,
             _ => {
                 let (peer, pow) = (self.peer(script)?, pow(script)?);
                 let code = if script.below(2)? == 0 {
@@ -147,6 +174,31 @@ impl Run {
                 self.say(peer, code, wire::encode_pow(pow));
             }
         }
+        Some(())
+    }
+
+    /// A peer answers a bundle of ours, or one that there never was.
+    fn answer(&mut self, script: &mut Script<'_>) -> Option<()> {
+        let (peer, number, form) = (self.peer(script)?, script.byte()?, script.below(3)?);
+        let sent = self.batches.get(&peer);
+        let batch = sent
+            .and_then(|sent| sent.get(usize::from(number)))
+            .copied()
+            .unwrap_or(BatchHash::new([number; 32]));
+        let (code, payload) = if form == 0 {
+            let payload = confirmation::encode_acknowledgement(&batch);
+            (wire::BATCH_ACKNOWLEDGED, payload)
+        } else {
+            let fault = |text: &str| Fault {
+                envelope: EnvelopeHash::new([number; 32]),
+                code: u64::from(form),
+                text: text.to_owned(),
+            };
+            let faults = [fault("why"), fault("and why")];
+            let payload = confirmation::encode_response(&batch, &faults);
+            (wire::MESSAGE_RESPONSE, payload)
+        };
+        self.say(peer, code, payload);
         Some(())
     }
 
@@ -175,8 +227,13 @@ impl Run {
     fn bring(&mut self, peer: PeerId, envelopes: &[Envelope]) {
         let payload = wire::encode_envelopes(envelopes.iter().map(|envelope| &envelope.raw()[..]));
         self.say(peer, wire::ENVELOPES, payload);
+        let unix =
+            u32::try_from(self.clock.now().unix_s()).expect("the clock of a script is in range");
         for envelope in envelopes {
-            if self.node.envelope(&envelope.hash()).is_some()
+            // What comes at a wrong time is not even looked up: nobody learns that the peer has it.
+            let looked_up = rules::check_times(envelope.fields(), unix, limits::TTL_MAX).is_ok();
+            if looked_up
+                && self.node.envelope(&envelope.hash()).is_some()
                 && let Some(known) = self.peers.get_mut(&peer)
             {
                 known.insert(envelope.hash());
@@ -226,6 +283,8 @@ impl Run {
                 );
                 if *code == wire::ENVELOPES {
                     self.bundle(*peer, payload);
+                } else if *code == wire::DIRECT {
+                    assert!(self.ready.contains(peer), "nothing before its Status");
                 }
             } else if let Output::Disconnect { peer, .. } = &output {
                 assert!(self.peers.remove(peer).is_some(), "it was connected");
@@ -237,6 +296,27 @@ impl Run {
                 let first = self.delivered.insert(envelope.hash());
                 assert!(first || self.went_back, "nothing is delivered twice");
                 assert!(from.is_none_or(|from| from.0 < self.next_peer));
+            } else if let Output::Direct { from, .. } = &output {
+                let name = self.names.get(from).expect("it was connected");
+                assert!(self.node.is_trusted(name) || self.node.info().light);
+            } else if let Output::Mail {
+                peer, node, code, ..
+            } = &output
+            {
+                assert_eq!(self.names.get(peer), Some(node));
+                let anybody = [wire::SYNC_REQUEST, wire::REQUEST].contains(code);
+                assert!(anybody || self.node.is_trusted(node));
+            } else if let Output::Confirmed {
+                peer,
+                batch,
+                hashes,
+                faults,
+            } = &output
+            {
+                let sent = self.batches.get_mut(peer).expect("it was sent something");
+                assert!(sent.contains(batch), "what was sent is confirmed");
+                assert!(self.confirmed.insert((*peer, *batch)), "and once");
+                assert!(faults.len() <= hashes.len());
             }
         }
     }
@@ -246,6 +326,10 @@ impl Run {
         let bundle = Envelopes::decode(payload).expect("we send good bundles");
         assert!(bundle.count() == 1 || payload.len() <= PACKET_OUT_LEN_MAX);
         assert!(bundle.count() > 0);
+        self.batches
+            .entry(peer)
+            .or_default()
+            .push(BatchHash::of(payload));
         let known = self.peers.get_mut(&peer).expect("it is connected");
         for outline in bundle.iter() {
             assert!(

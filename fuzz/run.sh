@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# run.sh TARGET [RUNS]: builds one fuzz target, gives libFuzzer the committed inputs, and runs it.
+# `all` runs every target in turn. SANITIZER=address finds more in C code and takes twice as long. PACK=1 minimises what
+# was found and writes corpus/TARGET.txt anew.
+set -eu -o pipefail
+cd "$(dirname "$0")"
+target=${1:?which target? One of: $(cd corpus && ls | sed 's/\.txt$//' | tr '\n' ' ')}
+runs=${2:-1000000}
+work=${FERRY_FUZZ_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/ferry/fuzz}
+if [ "$target" = all ]; then
+  for file in corpus/*.txt; do "./$(basename "$0")" "$(basename "$file" .txt)" "$runs"; done
+  exit
+fi
+[ -f "corpus/$target.txt" ] || { echo "fuzz: no target $target; there are: $(cd corpus && ls | sed 's/\.txt$//' | tr '\n' ' ')" >&2; exit 1; }
+if ! cargo +nightly --version >/dev/null 2>&1; then
+  echo "fuzz: libFuzzer needs a nightly compiler. Run: rustup toolchain install nightly --profile minimal" >&2
+  exit 1
+fi
+if ! cargo +nightly fuzz --version >/dev/null 2>&1; then
+  echo "fuzz: cargo-fuzz is missing. Run: cargo install cargo-fuzz --locked" >&2
+  exit 1
+fi
+# Longer inputs say nothing new and take longer.
+case $target in
+  packet | envelope) longest=1500 ;;
+  discv4) longest=1280 ;;
+  mail) longest=1024 ;;
+  *) longest=600 ;;
+esac
+fuzz() { cargo +nightly fuzz "$1" --sanitizer "${SANITIZER:-none}" --target-dir "$work/target" "${@:2}"; }
+inputs="$work/corpus/$target" found="$work/found/$target/"
+mkdir -p "$inputs" "$found"
+python3 corpus.py unpack "$target" "$inputs"
+fuzz run "$target" "$inputs" -- -runs="$runs" -max_len="$longest" -timeout=5 -rss_limit_mb=512 \
+  -artifact_prefix="$found" -print_final_stats=1
+if [ -n "${PACK:-}" ]; then
+  fuzz cmin "$target" "$inputs" -- -max_len="$longest"
+  python3 corpus.py pack "$target" "$inputs" 160
+fi
