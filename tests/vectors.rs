@@ -122,6 +122,7 @@ fn most_vectors_expect_a_refusal() {
 fn the_generators_write_these_files() {
     for (area, script) in [
         ("whisper", "whisper_vectors.py"),
+        ("mailserver", "mailserver_vectors.py"),
         ("status", "status_vectors.py"),
         ("mvds", "mvds_vectors.py"),
         ("rlpx", "rlpx_vectors.py"),

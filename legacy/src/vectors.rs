@@ -6,6 +6,7 @@ mod connection;
 mod frame;
 mod hello;
 mod key;
+mod mail;
 mod packet;
 mod pow;
 mod rlpx;
@@ -43,7 +44,7 @@ pub fn run(kind: &str, input: &Value) -> Option<Result<Value, Refusal>> {
         "whisper-pow" => Some(pow::pow(input)),
         "whisper-key" => Some(key::key(input)),
         "whisper-topic" => Some(key::topic(input)),
-        _ => shh::run(kind, input),
+        _ => shh::run(kind, input).or_else(|| mail::run(kind, input)),
     }
 }
 

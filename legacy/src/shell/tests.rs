@@ -9,6 +9,8 @@ use crate::rlpx::disconnect::DisconnectReason;
 use crate::rlpx::session;
 use crate::shh::{Draft, Topic};
 
+mod mail;
+
 /// Long for anything on loopback, short for somebody who waits.
 const PATIENCE: Duration = Duration::from_secs(20);
 
