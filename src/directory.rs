@@ -180,6 +180,11 @@ impl Directory {
         self.path.join("db")
     }
 
+    /// `replay/`.
+    pub fn replay(&self) -> PathBuf {
+        self.path.join("replay")
+    }
+
     fn marker(&self) -> PathBuf {
         self.path.join(MARKER)
     }

@@ -71,7 +71,7 @@ pub async fn start(
         false => None,
     };
     let mut whisper = parts::whisper(&settings, &keys).await?;
-    let mut mix = parts::mix(&settings, &keys, &topology)?;
+    let mut mix = parts::mix(&settings, &directory, &keys, &topology)?;
 
     let watching = Watching {
         ledger: ledger.clone(),

@@ -1,9 +1,21 @@
-//! How long the packet work of one core takes.
+//! How long the packet work of one core takes, and against what it stands.
 //!
-//! `cargo bench -p mixnet --no-default-features --bench sphinx` measures each piece and ends with one line: the time of two X25519
-//! multiplications of the same library, which a hop cannot do without, divided by the time of a peel.
+//! `cargo bench -p mixnet --no-default-features --bench sphinx` measures each piece with criterion (JSON under
+//! `target/criterion`). Then it measures in turns what belongs together, so that a machine that changes its pace changes both
+//! sides, and ends with one line of JSON:
+//!
+//! | ratio | of | to |
+//! |---|---|---|
+//! | `sphinx_packet` | a packet of 4608 bytes through `process` of crate sphinx-packet 0.8.0 | our peel |
+//! | `efficiency` | two X25519 multiplications of the same library | our peel |
+//! | `build` | our build of a path of three hops | the words of LIP-99, product by product |
+//! | `surb` | our reply block of three hops | the same, its message apart |
+//! | `build_four` | our build of a path of four hops | thirteen products of a variable point and one of the base point |
 
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
+
+#[path = "../tests/lip99/reading.rs"]
+mod lip99;
 
 use std::hint::black_box;
 use std::net::Ipv4Addr;
@@ -11,23 +23,29 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion};
 use curve25519_dalek::MontgomeryPoint;
-use mixnet::geometry::{HOPS, MESSAGE_LEN, PAYLOAD_LEN};
+use mixnet::geometry::{HOPS, MESSAGE_LEN, PACKET_LEN, PAYLOAD_LEN};
 use mixnet::replay::{Replay, ReplayError, ReplayTag};
 use mixnet::sphinx::{Lioness, ReplyKey};
 use mixnet::{
     Address, Hop, Packet, Peeled, PeerKey, ReplayStore, SecretKey, Surb, SurbId, SurbKeys,
     Transport, build, make_surb, peel,
 };
+use sphinx_packet::header::HEADER_SIZE;
+use sphinx_packet::header::delays::Delay;
+use sphinx_packet::route::{Destination, DestinationAddressBytes, Node, NodeAddressBytes};
+use sphinx_packet::{SphinxPacket, SphinxPacketBuilder};
+use x25519_dalek::StaticSecret;
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     let path = Path::new();
     path.packets(&mut criterion);
     path.replies(&mut criterion);
+    theirs(&mut criterion);
     primitives(&mut criterion);
     replay(&mut criterion);
     criterion.final_summary();
-    path.ratio();
+    path.ratios();
 }
 
 /// Three relays and a service.
@@ -49,22 +67,30 @@ impl Path {
         Self { keys, hops }
     }
 
-    fn packet(&self) -> Packet {
+    fn packet(&self, hops: usize) -> Packet {
         let none = Address::NONE;
-        let built = build(&self.hops, &DELAYS, &[7; 32], &[1; MESSAGE_LEN], &none);
+        let path = &self.hops[..hops];
+        let built = build(
+            path,
+            &DELAYS[..hops - 1],
+            &[7; 32],
+            &[1; MESSAGE_LEN],
+            &none,
+        );
         built.expect("the path is good").0
     }
 
-    fn surb(&self) -> (Surb, SurbKeys) {
+    fn surb(&self, hops: usize) -> (Surb, SurbKeys) {
         let id = SurbId::from_bytes([1; 16]).expect("not zero");
         let key = ReplyKey::from_bytes([2; 16]);
-        make_surb(&self.hops, &DELAYS, &[7; 32], id, key).expect("the path is good")
+        let path = &self.hops[..hops];
+        make_surb(path, &DELAYS[..hops - 1], &[7; 32], id, key).expect("the path is good")
     }
 
     /// What the hop finds after those before it.
     fn at_hop(&self, hop: usize, packet: Packet) -> Packet {
         self.keys[..hop].iter().fold(packet, |packet, key| {
-            match peel(key, &packet, &mut Forgetful) {
+            match peel(key, packet, &mut Forgetful) {
                 Ok(Peeled::Forward { packet, .. }) => packet,
                 other => unreachable!("a relay forwards: {other:?}"),
             }
@@ -72,29 +98,39 @@ impl Path {
     }
 
     fn packets(&self, criterion: &mut Criterion) {
-        let packet = self.packet();
-        criterion.bench_function("build, 4 hops", |b| b.iter(|| self.packet()));
+        let packet = self.packet(HOPS);
+        criterion.bench_function("build, 4 hops", |b| b.iter(|| self.packet(HOPS)));
+        criterion.bench_function("build, 3 hops", |b| b.iter(|| self.packet(3)));
+        criterion.bench_function("build, 3 hops, word by word", |b| b.iter(|| self.naive()));
         criterion.bench_function("peel, relay", |b| {
-            b.iter(|| peel(&self.keys[0], black_box(&packet), &mut Forgetful));
+            b.iter_batched(
+                || packet.clone(),
+                |packet| peel(&self.keys[0], packet, &mut Forgetful),
+                BatchSize::SmallInput,
+            );
         });
-        let last = self.at_hop(HOPS - 1, packet);
+        let last = self.at_hop(HOPS - 1, packet.clone());
         criterion.bench_function("peel, last hop", |b| {
-            b.iter(|| peel(&self.keys[HOPS - 1], black_box(&last), &mut Forgetful));
+            b.iter_batched(
+                || last.clone(),
+                |last| peel(&self.keys[HOPS - 1], last, &mut Forgetful),
+                BatchSize::SmallInput,
+            );
         });
     }
 
     fn replies(&self, criterion: &mut Criterion) {
-        criterion.bench_function("reply block, make", |b| b.iter(|| self.surb()));
-        let block = self.surb().0.to_bytes();
+        criterion.bench_function("reply block, make", |b| b.iter(|| self.surb(HOPS)));
+        let block = self.surb(HOPS).0.to_bytes();
         criterion.bench_function("reply block, use", |b| {
             b.iter(|| {
                 let surb = Surb::from_bytes(black_box(&block)).expect("a good block");
                 surb.seal(&[1; MESSAGE_LEN])
             });
         });
-        let (surb, keys) = self.surb();
+        let (surb, keys) = self.surb(HOPS);
         let packet = self.at_hop(HOPS - 1, surb.seal(&[1; MESSAGE_LEN]).0);
-        let Ok(Peeled::Reply { delta, .. }) = peel(&self.keys[HOPS - 1], &packet, &mut Forgetful)
+        let Ok(Peeled::Reply { delta, .. }) = peel(&self.keys[HOPS - 1], packet, &mut Forgetful)
         else {
             unreachable!("the last hop finds a reply");
         };
@@ -107,24 +143,121 @@ impl Path {
         });
     }
 
-    /// The two are measured in turns, so that a machine that changes its pace changes both.
-    fn ratio(&self) {
-        let packet = self.packet();
-        let (mut curve, mut peeled) = (Duration::MAX, Duration::MAX);
-        for _ in 0..ROUNDS {
-            curve = curve.min(time(|| {
+    /// The words of LIP-99 along three hops.
+    fn naive(&self) -> Vec<u8> {
+        let hop = |n: usize| lip99::Hop {
+            key: *self.hops[n].key.as_bytes(),
+            address: self.hops[n].address.to_bytes(),
+        };
+        lip99::build(
+            &[hop(0), hop(1), hop(2)],
+            [1, 1],
+            [7; 32],
+            &[1; MESSAGE_LEN],
+        )
+    }
+
+    fn ratios(&self) {
+        assert!(
+            self.naive() == self.packet(3).as_bytes(),
+            "both build the same bytes"
+        );
+        let packet = self.packet(HOPS);
+        let (key, other) = Theirs::new();
+        let message = [1; MESSAGE_LEN];
+        let [
+            curve,
+            peeled,
+            process,
+            naive,
+            three,
+            block,
+            four,
+            thirteen,
+            lions,
+        ] = fastest([
+            &mut || {
                 black_box(two_multiplications(black_box([5; 32]), black_box([9; 32])));
-            }));
-            peeled = peeled.min(time(|| {
-                let _ = black_box(peel(&self.keys[0], black_box(&packet), &mut Forgetful));
-            }));
-        }
-        let (curve, peeled) = (nanoseconds(curve), nanoseconds(peeled));
+            },
+            &mut || {
+                drop(black_box(peel(
+                    &self.keys[0],
+                    packet.clone(),
+                    &mut Forgetful,
+                )))
+            },
+            &mut || drop(black_box(other.copy().process(&key))),
+            &mut || drop(black_box(self.naive())),
+            &mut || drop(black_box(self.packet(3))),
+            &mut || drop(black_box(self.surb(3))),
+            &mut || drop(black_box(self.packet(HOPS))),
+            &mut || {
+                let (factor, point) = (black_box([5; 32]), black_box([9; 32]));
+                black_box(MontgomeryPoint::mul_base_clamped(factor));
+                for _ in 0..13 {
+                    black_box(MontgomeryPoint(point).mul_clamped(factor));
+                }
+            },
+            // What a packet has and a reply block has not: a message under LIONESS, three times.
+            &mut || {
+                let mut payload = Box::new([3; PAYLOAD_LEN]);
+                payload[16..].copy_from_slice(&message);
+                (0..3).for_each(|n| Lioness::new(black_box(&[n; 32])).encrypt(&mut *payload));
+                black_box(payload);
+            },
+        ]);
         println!(
-            "peel: {peeled:.0} ns; two X25519 multiplications: {curve:.0} ns; 2*X25519/peel = {:.2}",
-            curve / peeled
+            "{{\"peel_ns\":{peeled:.0},\"x25519_twice_ns\":{curve:.0},\"sphinx_packet_ns\":{process:.0},\
+             \"build_three_ns\":{three:.0},\"build_three_naive_ns\":{naive:.0},\"surb_three_ns\":{block:.0},\
+             \"build_four_ns\":{four:.0},\"ratios\":{{\"sphinx_packet\":{:.3},\"efficiency\":{:.3},\"build\":{:.3},\
+             \"surb\":{:.3},\"build_four\":{:.3}}}}}",
+            process / peeled,
+            curve / peeled,
+            three / naive,
+            block / (naive - lions),
+            four / thirteen,
         );
     }
+}
+
+/// A packet of crate sphinx-packet that weighs as much as ours.
+struct Theirs(Vec<u8>);
+
+impl Theirs {
+    fn new() -> (StaticSecret, Self) {
+        let secrets = [1, 2, 3].map(|n| StaticSecret::from([n; 32]));
+        let route = [0, 1, 2].map(|n| {
+            let address = NodeAddressBytes::from_bytes([n as u8; 32]);
+            Node::new(address, (&secrets[n]).into())
+        });
+        let destination = DestinationAddressBytes::from_bytes([4; 32]);
+        let destination = Destination::new(destination, [5; 16]);
+        let delays = [Delay::new_from_millis(1); 3];
+        let packet = SphinxPacketBuilder::new()
+            .with_payload_size(PACKET_LEN - HEADER_SIZE)
+            .build_packet([1; 3000], &route, &destination, &delays)
+            .unwrap();
+        let bytes = packet.to_bytes();
+        assert_eq!(bytes.len(), PACKET_LEN);
+        let [first, ..] = secrets;
+        (first, Self(bytes))
+    }
+
+    /// As it comes from the wire.
+    fn copy(&self) -> SphinxPacket {
+        SphinxPacket::from_bytes(&self.0).unwrap()
+    }
+}
+
+fn theirs(criterion: &mut Criterion) {
+    let (key, packet) = Theirs::new();
+    criterion.bench_function("process, sphinx-packet 0.8.0", |b| {
+        b.iter_batched(
+            || packet.copy(),
+            |packet| packet.process(&key).unwrap(),
+            BatchSize::SmallInput,
+        );
+    });
 }
 
 fn primitives(criterion: &mut Criterion) {
@@ -137,7 +270,7 @@ fn primitives(criterion: &mut Criterion) {
     });
 }
 
-/// A tag that was never seen, against a store of a million.
+/// A tag that was never seen, against a store of a million, which is what nearly every packet brings.
 fn replay(criterion: &mut Criterion) {
     let tag = |n: u64| {
         let mut bytes = [0; 32];
@@ -145,11 +278,22 @@ fn replay(criterion: &mut Criterion) {
         ReplayTag::from_bytes(bytes)
     };
     let mut store = ReplayStore::new([1; 16]);
-    for n in 0..1_000_000 {
-        store.insert(&tag(n)).expect("the store holds more");
+    let mut n = 0;
+    while store.len() < 1_000_000 {
+        // One in 2^40 / a million is a duplicate by accident.
+        let _ = store.insert(&tag(n));
+        n += 1;
     }
-    let mut n = 1_000_000;
     criterion.bench_function("replay store, look up", |b| {
+        b.iter(|| {
+            n += 1;
+            store.seen(&tag(n))
+        });
+    });
+    while store.insert(&tag(n)) != Err(ReplayError::Full) {
+        n += 1;
+    }
+    criterion.bench_function("replay store, look up in a full one", |b| {
         b.iter(|| {
             n += 1;
             store.seen(&tag(n))
@@ -164,17 +308,19 @@ fn two_multiplications(secret: [u8; 32], point: [u8; 32]) -> [u8; 32] {
     alpha.mul_clamped(shared.0).0
 }
 
-/// One round of many runs.
-fn time(mut run: impl FnMut()) -> Duration {
-    let start = Instant::now();
-    for _ in 0..RUNS {
-        run();
+/// The fastest of many rounds of each, taken in turns; nanoseconds a run.
+fn fastest<const N: usize>(mut runs: [&mut dyn FnMut(); N]) -> [f64; N] {
+    let mut best = [Duration::MAX; N];
+    for _ in 0..ROUNDS {
+        for (best, run) in best.iter_mut().zip(&mut runs) {
+            let start = Instant::now();
+            for _ in 0..RUNS {
+                run();
+            }
+            *best = (*best).min(start.elapsed());
+        }
     }
-    start.elapsed()
-}
-
-fn nanoseconds(round: Duration) -> f64 {
-    round.as_nanos() as f64 / f64::from(RUNS)
+    best.map(|best| best.as_nanos() as f64 / f64::from(RUNS))
 }
 
 fn peer() -> PeerKey {
@@ -198,6 +344,6 @@ impl Replay for Forgetful {
 
 const DELAYS: [u16; HOPS - 1] = [1; HOPS - 1];
 /// Rounds of which the fastest counts.
-const ROUNDS: usize = 40;
-/// Runs of one round: some ten milliseconds.
-const RUNS: u32 = 200;
+const ROUNDS: usize = 400;
+/// Runs of one round: less than a time slice, so that some round of each is undisturbed on a busy machine.
+const RUNS: u32 = 6;

@@ -23,14 +23,16 @@ use crate::counters::{Counters, PacketKind};
 use crate::cover::Loops;
 use crate::delay::{DelayQueue, exponential};
 use crate::error::DropReason;
-use crate::geometry::{MESSAGE_LEN, PAYLOAD_LEN};
+use crate::geometry::MESSAGE_LEN;
 use crate::limits::{PRESEND_QUEUE_MAX, RELAYS_NEEDED, SURBS_MAX};
 use crate::message::{LOOP_ID_LEN, Message};
 use crate::preset::{MIX_LOOP_RATE, Preset};
 use crate::quality::{Change, Relays, below};
 use crate::schedule::PoissonClock;
 use crate::send_queue::{Departure, Route, SendQueue};
-use crate::sphinx::{Hop, Packet, ReplyKey, Surb, SurbId, SurbStock, build, make_surb};
+use crate::sphinx::{
+    Hop, Packet, PublicKey, ReplyKey, SealedReply, Surb, SurbId, SurbStock, build, make_surb,
+};
 use crate::topology::Topology;
 
 /// What a clock stands for.
@@ -111,6 +113,11 @@ impl Client {
         }
     }
 
+    /// Loops and reply blocks end at this key from now on.
+    pub(crate) fn set_key(&mut self, key: PublicKey) {
+        self.own.key = key;
+    }
+
     /// A random id for an object.
     pub(crate) fn object_id(&mut self) -> [u8; 8] {
         self.rng.next_u64().to_be_bytes()
@@ -152,7 +159,7 @@ impl Client {
     pub(crate) fn open_reply(
         &mut self,
         id: SurbId,
-        delta: Box<[u8; PAYLOAD_LEN]>,
+        delta: SealedReply,
     ) -> Result<Box<[u8; MESSAGE_LEN]>, DropReason> {
         self.surbs.open(id, delta)
     }
@@ -388,7 +395,6 @@ const STREAM_MIX_LOOP: u64 = 4;
 const STREAM_HOLD: u64 = 5;
 const STREAM_PATHS: u64 = 6;
 pub(crate) const STREAM_HOP_DELAYS: u64 = 7;
-pub(crate) const STREAM_REPLAY: u64 = 8;
 
 /// Fewer relays are usable than a path needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

@@ -70,10 +70,6 @@ impl<T> DelayQueue<T> {
     pub(crate) fn len(&self) -> usize {
         self.waiting.len()
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -153,7 +149,7 @@ mod tests {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut queue = DelayQueue::new(3);
-        assert!(queue.is_empty());
+        assert_eq!(queue.len(), 0);
         queue.push(at(20), "c").unwrap();
         queue.push(at(10), "a").unwrap();
         queue.push(at(10), "b").unwrap();

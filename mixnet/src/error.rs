@@ -43,6 +43,8 @@ drop_reasons! {
     Mac = "mac",
     /// The replay store holds as many tags as it may; what cannot be remembered is not forwarded.
     ReplayFull = "replay_full",
+    /// The tag could not be written to disk in time; what a restart would not remember is not forwarded.
+    ReplayUnsaved = "replay_unsaved",
     /// The routing block is neither a next hop nor an end.
     MalformedRouting = "malformed_routing",
     /// The next hop's address does not decode.

@@ -10,6 +10,7 @@
 //! - [`address`]: where the next hop is, in 94 bytes
 //! - [`sphinx`]: build, peel, and single-use reply blocks
 //! - [`replay`]: the tags of the packets that a key has seen
+//! - [`intake`]: rate, peeling and replay stores of the keys in use
 //! - [`message`]: what the 3968 bytes of a packet say
 //! - [`fragment`]: objects of up to 1,200,000 bytes in frames of one packet each
 //! - [`descriptor`], [`topology`]: who exists, where, and what they offer
@@ -17,11 +18,12 @@
 //! - [`delay`], `schedule`, `cover`, [`send_queue`], `client`: Poisson clocks and what leaves in their slots
 //! - `quality`: which relays are usable
 //! - [`limits`]: every bound of a node with its reason
-//! - [`counters`]: what a node counts
+//! - [`counters`], [`histogram`]: what a node counts, and how long it took
 //! - [`node`]: relay and client in one
 //! - [`sim`]: networks larger than a machine can run
 //! - `shell` (feature `shell`): the node on libp2p
 //! - `vectors` (feature `vectors`): the JSON test vectors against this build
+//! - `fuzzing` (feature `fuzzing`): the bodies of the fuzz targets
 
 #![forbid(unsafe_code)]
 
@@ -33,7 +35,11 @@ pub mod delay;
 pub mod descriptor;
 pub mod error;
 pub mod fragment;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod geometry;
+pub mod histogram;
+pub mod intake;
 pub mod limits;
 pub mod message;
 pub mod node;
@@ -57,11 +63,13 @@ pub use counters::{Counters, PacketKind};
 pub use descriptor::{Capabilities, Descriptor, DescriptorError, DescriptorListError, Statement};
 pub use error::{BuildError, DropReason};
 pub use fragment::{Object, Reassembler};
+pub use intake::{Batch, Intake, Received};
 pub use node::{Arrival, Node, NodeConfig, SendError};
 pub use now::Now;
 pub use preset::Preset;
 pub use replay::{Replay, ReplayStore};
 pub use sphinx::{
-    Hop, Packet, Peeled, PublicKey, SecretKey, Surb, SurbId, SurbKeys, build, make_surb, peel,
+    Delivered, Hop, Packet, Peeled, PublicKey, SealedReply, SecretKey, Surb, SurbId, SurbKeys,
+    build, make_surb, peel,
 };
 pub use topology::{Topology, TopologyError};

@@ -19,6 +19,10 @@ pub const DELAY_QUEUE_MAX: usize = 4096;
 /// able to park packets here (ten times the mean of any preset is less).
 pub const DELAY_MAX: Duration = Duration::from_secs(10);
 
+/// How long a packet whose delay is over waits for its tag to reach the disk. A disk that takes longer is broken, and a packet that
+/// is that late is worth nothing to its receiver.
+pub const UNSAVED_MAX: Duration = Duration::from_secs(2);
+
 /// Packets per second that one neighbour may send for long.
 pub const NEIGHBOUR_RATE_PER_SECOND: u32 = 500;
 
@@ -76,8 +80,14 @@ pub const DIALLING_QUEUE_MAX: usize = 64;
 /// Incoming streams that one peer may hold open: one per connection, and room to replace them.
 pub const STREAMS_PER_PEER_MAX: usize = 4;
 
-/// Packets between the network tasks and the core: two bursts' worth would only add delay.
-pub const CORE_QUEUE_MAX: usize = 512;
+/// Packets that wait to be peeled: 30 ms of work. Streams wait while it is full.
+pub const INTAKE_QUEUE_MAX: usize = 512;
+
+/// Packets that are peeled before their results are handed on: 2 ms of work, and one write to disk.
+pub const INTAKE_BATCH_MAX: usize = 32;
+
+/// Batches and notices between the network tasks and the core: more would only add delay.
+pub const CORE_QUEUE_MAX: usize = 64;
 
 /// Requests of the local user that wait for the core.
 pub const REQUEST_QUEUE_MAX: usize = 64;
@@ -93,6 +103,12 @@ pub const REDIAL_MAX: Duration = Duration::from_secs(10);
 
 /// A neighbour that does not take a packet for this long gets a new stream.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A frame of which the first byte came must be complete after this: at 4 kbit/s it is.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Share of the machine's memory above which no new connection is taken: what is left is for those that stand.
+pub const MEMORY_SHARE_MAX: f64 = 0.9;
 
 /// Time in which a stopping node sends what it holds.
 pub const SHUTDOWN_MAX: Duration = Duration::from_secs(3);

@@ -2,45 +2,43 @@
 //! its own.
 //!
 //! ```text
-//! from a neighbour ─▶ rate ─▶ peel ─┬─ forward ─▶ delay Exp(mean of the packet) ─▶ next hop
-//!                                   ├─ exit ────▶ cover, loop, or frame ─▶ object
-//!                                   └─ reply ───▶ reply keys ─▶ frame ─▶ object
+//! batch of an intake ─┬─ forward ─▶ delay Exp(mean of the packet) ─▶ tag on disk ─▶ next hop
+//!                     ├─ exit ────▶ cover, loop, or frame ─▶ object
+//!                     └─ reply ───▶ reply keys ─▶ frame ─▶ object
 //! objects to send, clocks ─▶ client ─▶ next hop
 //! ```
 //!
-//! The owner calls [`Node::handle`] with what happened and the time, drains [`Node::poll_output`],
+//! What neighbours send comes by way of an [`crate::intake::Intake`], which peels it. The owner calls [`Node::handle`] with what happened and the time, drains [`Node::poll_output`],
 //! and calls again no later than [`Node::next_deadline`].
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
-use rand_core::Rng;
 use thiserror::Error;
 
 use crate::address::{Address, PeerKey};
-use crate::client::{
-    Client, Network, STREAM_HOP_DELAYS, STREAM_REPLAY, Sent, TooFewRelays, stream,
-};
+use crate::client::{Client, Network, STREAM_HOP_DELAYS, Sent, TooFewRelays, stream};
 use crate::counters::{Counters, PacketKind};
 use crate::delay::{DelayQueue, exponential};
 use crate::error::DropReason;
 use crate::fragment::{Object, Oversize, Reassembler, frames_for};
 use crate::geometry::MESSAGE_LEN;
-use crate::limits::{DELAY_MAX, DELAY_QUEUE_MAX, NeighbourRates, RELAYS_NEEDED};
+use crate::histogram::Histogram;
+use crate::intake::Batch;
+use crate::limits::{DELAY_MAX, DELAY_QUEUE_MAX, RELAYS_NEEDED, UNSAVED_MAX};
 use crate::message::Message;
 use crate::now::Now;
 use crate::preset::Preset;
 use crate::quality::{Change, Relays};
-use crate::replay::ReplayStore;
 use crate::send_queue::Urgency;
-use crate::sphinx::{Hop, Packet, Peeled, SecretKey, Surb, peel};
+use crate::sphinx::{Hop, Packet, Peeled, PublicKey, Surb};
 use crate::topology::{Topology, nowhere};
 
 /// What makes a node.
 pub struct NodeConfig {
-    /// Sphinx key.
-    pub key: SecretKey,
+    /// Sphinx key; the secret half is the intake's.
+    pub key: PublicKey,
     /// Key of the libp2p identity.
     pub peer: PeerKey,
     /// Where others reach the node; [`Address::NONE`] when only over connections that it makes.
@@ -58,13 +56,12 @@ pub struct NodeConfig {
 /// What happened.
 #[derive(Debug)]
 pub enum Input {
-    /// A neighbour handed us a packet.
-    Packet {
-        /// Which neighbour.
-        from: PeerKey,
-        /// What it handed us.
-        packet: Packet,
-    },
+    /// What came of packets from neighbours.
+    Peeled(Batch),
+    /// The tags of all batches up to this mark are on the disk.
+    Durable(u64),
+    /// The node's own packets end at this key from now on.
+    Key(PublicKey),
     /// A first connection to this peer stands.
     NeighbourUp(PeerKey),
     /// The last connection to this peer closed.
@@ -136,23 +133,35 @@ pub struct NodeStatus {
     pub objects_open: usize,
     /// Reply blocks for which a reply may still come.
     pub surbs_outstanding: usize,
-    /// Tags that the replay store remembers.
+    /// Tags that the replay stores remember.
     pub replay_tags: usize,
+    /// From the last byte of a packet to its place in the delay queue, or to the end of what it said.
+    pub processing: Histogram,
     /// The counters.
     pub counters: Counters,
 }
 
+/// A packet that waits out its delay.
+struct Delayed {
+    to: PeerKey,
+    packet: Packet,
+    /// The mark up to which the disk must be written before it leaves.
+    mark: u64,
+}
+
 /// A node of the mix network.
 pub struct Node {
-    key: SecretKey,
     peer: PeerKey,
     relay: bool,
     has_payload_clock: bool,
     topology: Topology,
     relays: Relays,
-    rates: NeighbourRates,
-    replay: ReplayStore,
-    delayed: DelayQueue<(PeerKey, Packet)>,
+    delayed: DelayQueue<Delayed>,
+    /// Packets whose delay is over and whose tags are not on the disk yet, by the time at which they are given up.
+    unsaved: VecDeque<(Instant, Delayed)>,
+    durable: u64,
+    replay_tags: usize,
+    processing: Histogram,
     hop_delays: ChaCha20Rng,
     client: Client,
     forward: Reassembler,
@@ -178,28 +187,24 @@ impl Node {
         } else {
             address
         };
-        let own = Hop {
-            key: key.public(),
-            address,
-        };
+        let own = Hop { key, address };
         let relays = Relays::new(&topology, peer);
-        let mut replay_seed = [0; 16];
-        stream(seed, STREAM_REPLAY).fill_bytes(&mut replay_seed);
         let mut node = Self {
             peer,
             relay,
             has_payload_clock: preset.payload_rate > 0.0,
             relays,
-            rates: NeighbourRates::new(),
-            replay: ReplayStore::new(replay_seed),
             delayed: DelayQueue::new(DELAY_QUEUE_MAX),
+            unsaved: VecDeque::new(),
+            durable: 0,
+            replay_tags: 0,
+            processing: Histogram::default(),
             hop_delays: stream(seed, STREAM_HOP_DELAYS),
             client: Client::new(peer, own, &preset, relay, now.mono, seed),
             forward: Reassembler::default(),
             reply: Reassembler::default(),
             counters: Counters::default(),
             outputs: VecDeque::new(),
-            key,
             topology,
         };
         node.report(Change {
@@ -212,7 +217,9 @@ impl Node {
     /// Takes in what happened, and does what is due by `now`.
     pub fn handle(&mut self, now: Now, input: Input) {
         match input {
-            Input::Packet { from, packet } => self.packet(now, from, &packet),
+            Input::Peeled(batch) => self.batch(now, batch),
+            Input::Durable(mark) => self.saved(mark),
+            Input::Key(key) => self.client.set_key(key),
             Input::NeighbourUp(peer) => {
                 let change = self.relays.up(peer);
                 self.report(change);
@@ -310,6 +317,7 @@ impl Node {
         self.delayed
             .next_deadline()
             .into_iter()
+            .chain(self.unsaved.front().map(|(at, _)| *at))
             .chain(self.client.next_deadline())
             .chain(self.forward.next_deadline())
             .chain(self.reply.next_deadline())
@@ -323,7 +331,7 @@ impl Node {
 
     /// Whether a stopped node has nothing left to send.
     pub fn is_drained(&self) -> bool {
-        self.delayed.is_empty() && self.client.held() == 0 && self.outputs.is_empty()
+        self.packets_delayed() == 0 && self.client.held() == 0 && self.outputs.is_empty()
     }
 
     /// A snapshot.
@@ -334,42 +342,56 @@ impl Node {
             needed: RELAYS_NEEDED,
             frames_queued: self.client.queue.frames(),
             packets_held: self.client.held(),
-            packets_delayed: self.delayed.len(),
+            packets_delayed: self.packets_delayed(),
             objects_open: self.forward.open() + self.reply.open(),
             surbs_outstanding: self.client.surbs_outstanding(),
-            replay_tags: self.replay.len(),
+            replay_tags: self.replay_tags,
+            processing: self.processing.clone(),
             counters: self.counters.clone(),
         }
     }
 
-    fn packet(&mut self, now: Now, from: PeerKey, packet: &Packet) {
-        self.counters.received += 1;
-        if !self.rates.admit(now.mono, from) {
-            return self.drop(DropReason::NeighbourRate);
+    fn packets_delayed(&self) -> usize {
+        self.delayed.len() + self.unsaved.len()
+    }
+
+    fn batch(&mut self, now: Now, batch: Batch) {
+        self.counters.received += batch.len() as u64;
+        self.replay_tags = batch.replay_tags;
+        for reason in batch.dropped {
+            self.drop(reason);
         }
-        match peel(&self.key, packet, &mut self.replay) {
-            Ok(Peeled::Forward {
-                next,
-                delay_ms_mean,
-                packet,
-            }) => {
-                self.hold(now.mono, &next, delay_ms_mean, packet);
+        for (at, peeled) in batch.peeled {
+            match peeled {
+                Peeled::Forward {
+                    next,
+                    delay_ms_mean,
+                    packet,
+                } => self.hold(at, &next, delay_ms_mean, packet, batch.mark),
+                Peeled::Exit {
+                    destination,
+                    message,
+                } => self.exit(now, &destination, &message),
+                Peeled::Reply { id, delta } => match self.client.open_reply(id, delta) {
+                    Ok(message) => self.replied(now, &message),
+                    Err(reason) => self.drop(reason),
+                },
             }
-            Ok(Peeled::Exit {
-                destination,
-                message,
-            }) => self.exit(now, &destination, &message),
-            Ok(Peeled::Reply { id, delta }) => match self.client.open_reply(id, delta) {
-                Ok(message) => self.replied(now, &message),
-                Err(reason) => self.drop(reason),
-            },
-            Err(reason) => self.drop(reason),
+            self.processing
+                .record(now.mono.saturating_duration_since(at));
         }
     }
 
-    /// Holds a packet for the next hop. Only its peer key counts: whom we know or who is connected
-    /// is reached, the address that a stranger wrote is never dialled.
-    fn hold(&mut self, now: Instant, next: &Address, delay_ms_mean: u16, packet: Packet) {
+    /// Holds a packet for the next hop; its delay runs from its arrival. Only its peer key counts: whom we know or who is
+    /// connected is reached, the address that a stranger wrote is never dialled.
+    fn hold(
+        &mut self,
+        arrived: Instant,
+        next: &Address,
+        delay_ms_mean: u16,
+        packet: Packet,
+        mark: u64,
+    ) {
         if !self.relay {
             return self.drop(DropReason::NotRelaying);
         }
@@ -382,8 +404,39 @@ impl Node {
             delay = DELAY_MAX;
             self.drop(DropReason::DelayCapped);
         }
-        if self.delayed.push(now + delay, (to, packet)).is_err() {
+        let delayed = Delayed { to, packet, mark };
+        let full = self.packets_delayed() >= DELAY_QUEUE_MAX;
+        if full || self.delayed.push(arrived + delay, delayed).is_err() {
             self.drop(DropReason::QueueFull);
+        }
+    }
+
+    /// A packet whose delay is over leaves, unless a restart might not know it again.
+    fn release(&mut self, now: Instant, delayed: Delayed) {
+        if delayed.mark <= self.durable {
+            self.transmit(Sent {
+                to: delayed.to,
+                kind: PacketKind::Forward,
+                packet: delayed.packet,
+            });
+        } else {
+            self.unsaved.push_back((now + UNSAVED_MAX, delayed));
+        }
+    }
+
+    /// Everything up to `mark` is on the disk: lets go what waited for that.
+    fn saved(&mut self, mark: u64) {
+        self.durable = self.durable.max(mark);
+        for (until, delayed) in std::mem::take(&mut self.unsaved) {
+            if delayed.mark <= self.durable {
+                self.transmit(Sent {
+                    to: delayed.to,
+                    kind: PacketKind::Forward,
+                    packet: delayed.packet,
+                });
+            } else {
+                self.unsaved.push_back((until, delayed));
+            }
         }
     }
 
@@ -438,12 +491,16 @@ impl Node {
 
     /// Does what is due.
     fn advance(&mut self, now: Now) {
-        while let Some((to, packet)) = self.delayed.pop_due(now.mono) {
-            self.transmit(Sent {
-                to,
-                kind: PacketKind::Forward,
-                packet,
-            });
+        while let Some(delayed) = self.delayed.pop_due(now.mono) {
+            self.release(now.mono, delayed);
+        }
+        while self
+            .unsaved
+            .front()
+            .is_some_and(|(until, _)| *until <= now.mono)
+        {
+            self.unsaved.pop_front();
+            self.drop(DropReason::ReplayUnsaved);
         }
         let mut network = Network {
             topology: &self.topology,

@@ -6,18 +6,25 @@
 //!      ▼
 //!  core task: owns the node and its timers ◀── requests of the local user (Handle)
 //!      ▲                      │ packets             └─▶ events
-//!      │ packets              ▼
-//!  one reader task a stream   one writer task a neighbour        /mix/1.0.0
+//!      │ batches              ▼
+//!  peeling thread            one writer task a neighbour         /mix/1.0.0
+//!      ▲       └─▶ file of replay tags
+//!      │ packets
+//!  one reader task a stream                                      /mix/1.0.0
 //! ```
 //!
 //! Every arrow is a bounded channel of [`crate::limits`]. What finds one full is dropped and
 //! counted, except what comes from the network into the core: there the stream waits.
 
+mod behaviour;
 mod core;
+mod intake;
 mod stream;
 mod swarm;
+mod tags;
 
 use std::net::SocketAddrV4;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -26,16 +33,17 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
+pub use self::tags::TagFileError;
 use crate::address::{Address, AddressPolicy, PeerKey, Transport};
 use crate::client::TooFewRelays;
 use crate::descriptor::Descriptor;
 use crate::fragment::Object;
-use crate::limits::{EVENT_QUEUE_MAX, RELAYS_NEEDED, REQUEST_QUEUE_MAX};
+use crate::limits::{CORE_QUEUE_MAX, EVENT_QUEUE_MAX, RELAYS_NEEDED, REQUEST_QUEUE_MAX};
 use crate::node::NodeConfig;
 pub use crate::node::{Arrival, NodeStatus, SendError};
 use crate::preset::Preset;
 use crate::send_queue::Urgency;
-use crate::sphinx::{SecretKey, Surb};
+use crate::sphinx::{PublicKey, SecretKey, Surb};
 use crate::topology::{Topology, TopologyError};
 
 /// What makes a running node.
@@ -50,6 +58,9 @@ pub struct Config {
     pub advertise: SocketAddrV4,
     /// Whether to forward packets of others.
     pub relay: bool,
+    /// Where the tags of the packets that were seen are kept, so that a restart with the same mix key refuses them. Without a
+    /// directory the mix key must be a new one at every start.
+    pub replay_dir: Option<PathBuf>,
     /// How often to send.
     pub preset: Preset,
     /// The network.
@@ -142,6 +153,13 @@ enum Query {
     Status {
         done: oneshot::Sender<Status>,
     },
+    Install {
+        key: SecretKey,
+        done: oneshot::Sender<Result<(), KeyError>>,
+    },
+    Retire {
+        key: PublicKey,
+    },
     Shutdown {
         done: oneshot::Sender<()>,
     },
@@ -217,6 +235,21 @@ impl Handle {
         answer.await.ok()
     }
 
+    /// Takes one more mix key into use: packets for it are peeled from now on, and loops and reply blocks of this node end at it.
+    /// The key before it stays good until it is retired, or until a third one takes its place.
+    pub async fn install_key(&self, key: SecretKey) -> Result<(), KeyError> {
+        let (done, answer) = oneshot::channel();
+        let sent = self.queries.send(Query::Install { key, done }).await;
+        sent.map_err(|_| KeyError::Stopped)?;
+        answer.await.unwrap_or(Err(KeyError::Stopped))
+    }
+
+    /// Takes a mix key out of use, with the tags that were seen under it.
+    pub async fn retire_key(&self, key: PublicKey) -> Result<(), KeyError> {
+        let sent = self.queries.send(Query::Retire { key }).await;
+        sent.map_err(|_| KeyError::Stopped)
+    }
+
     /// The node's libp2p key.
     pub fn peer(&self) -> PeerKey {
         self.peer
@@ -251,13 +284,25 @@ pub fn spawn(
         );
     }
     let kept = topology.kept_by(peer);
-    let swarm = swarm::open(identity, config.listen)?;
+    let drops = Arc::new(stream::Drops::default());
+    let (swarm, streams) = swarm::open(identity, config.listen, drops.clone())?;
+    let inputs = mpsc::channel(CORE_QUEUE_MAX);
+    let mix_key = config.key.public();
+    let (peeler, dirty) = intake::Peeler::new(config.key, config.replay_dir, inputs.0.clone())?;
+    let outside = core::Outside {
+        swarm,
+        streams,
+        drops,
+        peeler,
+        dirty,
+        inputs,
+    };
     let seed = match config.seed {
         Some(seed) => Zeroizing::new(seed),
         None => random_seed()?,
     };
     let node = NodeConfig {
-        key: config.key,
+        key: mix_key,
         peer,
         address: Address::direct(
             *config.advertise.ip(),
@@ -280,7 +325,7 @@ pub fn spawn(
         events,
         surbs_outstanding: surbs_outstanding.clone(),
     };
-    let task = tokio::spawn(core::run(node, topology, kept, swarm, channels));
+    let task = tokio::spawn(core::run(node, topology, kept, outside, channels));
     let handle = Handle {
         sends,
         queries,
@@ -294,6 +339,18 @@ fn random_seed() -> Result<Zeroizing<[u8; 32]>, SpawnError> {
     let mut seed = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *seed).map_err(|error| SpawnError::Random(error.to_string()))?;
     Ok(seed)
+}
+
+/// Why a mix key is not taken into use.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// Its tags cannot be kept.
+    #[error(transparent)]
+    ReplayTags(#[from] TagFileError),
+    /// The node has stopped.
+    #[error("the mix node has stopped")]
+    Stopped,
 }
 
 /// Why a node does not start.
@@ -316,6 +373,9 @@ pub enum SpawnError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The tags of the packets that were seen cannot be kept.
+    #[error(transparent)]
+    ReplayTags(#[from] TagFileError),
     /// The transport could not be set up.
     #[error("the libp2p transport could not be set up: {0}")]
     Transport(String),

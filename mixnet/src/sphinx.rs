@@ -10,6 +10,8 @@
 
 mod build;
 mod curve;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod forge;
 mod header;
 mod keys;
 mod payload;
@@ -24,7 +26,8 @@ use std::fmt;
 pub use build::{Hop, build};
 pub use keys::{PublicKey, SecretKey};
 pub use payload::Lioness;
-pub use peel::{Peeled, peel, peel_up_to};
+pub use peel::{Delivered, Peeled, SealedReply, peel, peel_up_to};
+pub(crate) use peel::{admit, alpha};
 pub use stock::{SURB_TTL, StockFull, SurbStock};
 pub use surb::{ReplyKey, Surb, SurbError, SurbId, SurbKeys, make as make_surb};
 

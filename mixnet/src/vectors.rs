@@ -35,7 +35,7 @@ fn run_peel(input: &Value) -> Result<Value, Refusal> {
     let packet =
         Packet::from_slice(&bytes(input, "packet")?).map_err(|drop| refuse(drop.as_str()))?;
     let mut replay = ReplayStore::new([0; 16]);
-    let peeled = peel(&key, &packet, &mut replay).map_err(|drop| refuse(drop.as_str()))?;
+    let peeled = peel(&key, packet, &mut replay).map_err(|drop| refuse(drop.as_str()))?;
     Ok(match peeled {
         Peeled::Forward {
             next,
@@ -53,12 +53,12 @@ fn run_peel(input: &Value) -> Result<Value, Refusal> {
         } => json!({
             "type": "exit",
             "destination": hex::encode(destination.to_bytes()),
-            "payload": hex::encode(&message[..]),
+            "payload": hex::encode(*message),
         }),
         Peeled::Reply { id, delta } => json!({
             "type": "reply",
             "id": hex::encode(id.as_bytes()),
-            "delta": hex::encode(&delta[..]),
+            "delta": hex::encode(*delta),
         }),
     })
 }

@@ -9,7 +9,6 @@ mod sim;
 use std::time::Duration;
 
 use mixnet::fragment::frames_for;
-use mixnet::node::Input;
 use mixnet::{Arrival, DropReason, PacketKind, Preset, SendError};
 use sim::{Role, World, object};
 
@@ -244,7 +243,7 @@ fn a_replayed_packet_is_dropped_once_and_harms_nobody() {
     let from = world.peer(client);
     for _ in 0..3 {
         let packet = packet.clone();
-        world.input(0, Input::Packet { from, packet });
+        world.packet(0, from, packet);
     }
     let counters = world.members[0].node.status().counters;
     assert_eq!(counters.dropped(DropReason::Replayed), 2);
@@ -288,7 +287,7 @@ fn a_corrupt_packet_dies_quietly() {
     ));
     for (packet, reason) in expected {
         let before = world.members[relay].node.status().counters;
-        world.input(relay, Input::Packet { from, packet });
+        world.packet(relay, from, packet);
         let after = world.members[relay].node.status();
         assert_eq!(
             after.counters.dropped(reason),
@@ -298,7 +297,7 @@ fn a_corrupt_packet_dies_quietly() {
         assert_eq!((after.replay_tags, after.packets_delayed), (0, 0));
     }
     // The untouched packet is still good.
-    world.input(relay, Input::Packet { from, packet });
+    world.packet(relay, from, packet);
     assert_eq!(world.members[relay].node.status().packets_delayed, 1);
 }
 
@@ -320,7 +319,7 @@ fn a_corrupt_payload_is_dropped_by_the_last_hop_only() {
     bytes[4_000] ^= 1;
     let packet = mixnet::Packet::from_slice(&bytes).unwrap();
     let from = world.peer(service);
-    world.input(relay, Input::Packet { from, packet });
+    world.packet(relay, from, packet);
     let corrupt = |w: &World, n: usize| {
         w.members[n]
             .node
@@ -422,35 +421,17 @@ fn a_relay_refuses_what_it_must() {
     // A packet for a relay that arrives at a node which does not relay: its MAC does not verify.
     let block = world.blocks(client, 1).remove(0);
     let (packet, _) = block.seal(&[0; 3968]);
-    world.input(
-        service,
-        Input::Packet {
-            from,
-            packet: packet.clone(),
-        },
-    );
+    world.packet(service, from, packet.clone());
     let dropped =
         |world: &World, n: usize, reason| world.members[n].node.status().counters.dropped(reason);
     assert_eq!(dropped(&world, service, DropReason::Mac), 1);
     // Beyond the burst a neighbour is not heard; others are.
     for _ in 0..1_100 {
-        world.input(
-            0,
-            Input::Packet {
-                from,
-                packet: packet.clone(),
-            },
-        );
+        world.packet(0, from, packet.clone());
     }
     assert_eq!(dropped(&world, 0, DropReason::NeighbourRate), 100);
     let other = world.peer(service);
-    world.input(
-        0,
-        Input::Packet {
-            from: other,
-            packet,
-        },
-    );
+    world.packet(0, other, packet);
     assert_eq!(dropped(&world, 0, DropReason::NeighbourRate), 100);
 }
 

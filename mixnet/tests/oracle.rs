@@ -10,11 +10,11 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use mixnet::geometry::{MESSAGE_LEN, PAYLOAD_LEN};
+use mixnet::geometry::MESSAGE_LEN;
 use mixnet::sphinx::{ReplyKey, peel_up_to};
 use mixnet::{
-    Address, Hop, Packet, Peeled, PeerKey, ReplayStore, SecretKey, Surb, SurbId, SurbKeys,
-    Transport, build, make_surb,
+    Address, Hop, Packet, Peeled, PeerKey, ReplayStore, SealedReply, SecretKey, Surb, SurbId,
+    SurbKeys, Transport, build, make_surb,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -73,7 +73,7 @@ fn the_oracle_builds_and_ours_peels() {
                 message,
             } => {
                 assert_eq!(destination, case.destination, "round {round}");
-                assert_eq!(message, case.message, "round {round}");
+                assert_eq!(*message, *case.message, "round {round}");
             }
             other => panic!("round {round}: {other:?}"),
         }
@@ -111,7 +111,7 @@ fn replies_both_ways() {
             json!({
                 "payload_keys": made["payload_keys"],
                 "reply_key": hex::encode(case.reply_key),
-                "delta": hex::encode(&case.reply(sealed)[..]),
+                "delta": hex::encode(*case.reply(sealed)),
             }),
         );
         assert_eq!(opened["payload"], made_payload(&case), "round {round}");
@@ -242,7 +242,7 @@ impl Case {
         for (i, key) in self.keys.iter().enumerate() {
             let key = SecretKey::from_bytes(*key);
             let mut replay = ReplayStore::new([0; 16]);
-            match peel_up_to(5, &key, &packet, &mut replay).unwrap() {
+            match peel_up_to(5, &key, packet, &mut replay).unwrap() {
                 Peeled::Forward {
                     next,
                     delay_ms_mean,
@@ -258,7 +258,7 @@ impl Case {
         panic!("no hop was the last one");
     }
 
-    fn reply(&self, packet: Packet) -> Box<[u8; PAYLOAD_LEN]> {
+    fn reply(&self, packet: Packet) -> SealedReply {
         match self.walk(packet) {
             Peeled::Reply { id, delta } => {
                 assert_eq!(id.as_bytes(), &self.id);

@@ -5,17 +5,19 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
-use mixnet::limits::{DELAY_MAX, DELAY_QUEUE_MAX};
+use mixnet::limits::{DELAY_MAX, DELAY_QUEUE_MAX, UNSAVED_MAX};
 use mixnet::message::Message;
 use mixnet::node::{Input, Output};
 use mixnet::{
-    Address, AddressPolicy, Capabilities, Descriptor, DropReason, Hop, Node, NodeConfig, Now,
-    Packet, PacketKind, PeerKey, Preset, SecretKey, Statement, Topology, Transport, build,
+    Address, AddressPolicy, Capabilities, Descriptor, DropReason, Hop, Intake, Node, NodeConfig,
+    Now, Packet, PacketKind, PeerKey, Preset, Received, ReplayStore, SecretKey, Statement,
+    Topology, Transport, build,
 };
 
 /// A relay, with a network of three others that are never connected: it sends nothing of its own.
 struct Bench {
     node: Node,
+    intake: Intake,
     now: Now,
     own: Hop,
     others: Vec<Hop>,
@@ -56,8 +58,10 @@ impl Bench {
             mono: Instant::now(),
             unix_ms: 0,
         };
+        let key = SecretKey::from_bytes([16; 32]);
+        let store = ReplayStore::of(&key);
         let config = NodeConfig {
-            key: SecretKey::from_bytes([16; 32]),
+            key: key.public(),
             peer: hops[0].address.peer().unwrap(),
             address: hops[0].address,
             relay,
@@ -69,6 +73,7 @@ impl Bench {
         while node.poll_output().is_some() {}
         Self {
             node,
+            intake: Intake::new(key, store),
             now,
             own: hops[0],
             others: hops[1..].to_vec(),
@@ -99,7 +104,9 @@ impl Bench {
     }
 
     fn input(&mut self, from: PeerKey, packet: Packet) {
-        self.node.handle(self.now, Input::Packet { from, packet });
+        let at = self.now.mono;
+        let batch = self.intake.take_one(Received { from, at, packet });
+        self.node.handle(self.now, Input::Peeled(batch));
     }
 
     /// Runs until the next packet leaves; how long that took.
@@ -264,4 +271,103 @@ fn what_ends_here_is_counted_by_what_it_says() {
     assert_eq!(bench.dropped(DropReason::MessagePadding), 1);
     assert_eq!(bench.node.status().counters.dropped_total(), 4);
     assert!(bench.node.poll_output().is_none());
+}
+
+/// A packet whose tag is not on the disk rests on, and leaves when it is.
+#[test]
+fn a_packet_leaves_only_when_its_tag_is_on_the_disk() {
+    let mut bench = Bench::new(true);
+    let next = bench.others[0];
+    let at = bench.now.mono;
+    for mark in [1, 2, 3] {
+        let packet = bench.packet(1, next);
+        let received = Received {
+            from: peer(1),
+            at,
+            packet,
+        };
+        let batch = bench.intake.take_one(received).marked(mark);
+        bench.node.handle(bench.now, Input::Peeled(batch));
+    }
+    let sent = |bench: &Bench| bench.node.status().counters.sent(PacketKind::Forward);
+    bench.now.mono += Duration::from_millis(500);
+    bench.node.handle(bench.now, Input::Tick);
+    assert_eq!((sent(&bench), bench.node.status().packets_delayed), (0, 3));
+    assert!(!bench.node.is_drained());
+    bench.node.handle(bench.now, Input::Durable(2));
+    assert_eq!((sent(&bench), bench.node.status().packets_delayed), (2, 1));
+    // What is known to be on the disk already waits for nothing.
+    bench.node.handle(bench.now, Input::Durable(1));
+    let packet = bench.packet(1, next);
+    let received = Received {
+        from: peer(1),
+        at,
+        packet,
+    };
+    let batch = bench.intake.take_one(received).marked(2);
+    bench.node.handle(bench.now, Input::Peeled(batch));
+    bench.node.handle(bench.now, Input::Tick);
+    assert_eq!((sent(&bench), bench.node.status().packets_delayed), (3, 1));
+
+    // A disk that does not answer loses the packet, counted.
+    while bench.node.status().packets_delayed > 0 {
+        bench.now.mono = bench.node.next_deadline().unwrap();
+        bench.node.handle(bench.now, Input::Tick);
+    }
+    assert_eq!(
+        bench.now.mono - at,
+        Duration::from_millis(500) + UNSAVED_MAX
+    );
+    assert_eq!(bench.dropped(DropReason::ReplayUnsaved), 1);
+    bench.node.handle(bench.now, Input::Durable(9));
+    assert_eq!(sent(&bench), 3);
+}
+
+/// What rests for the disk counts against the same bound as what waits out its delay.
+#[test]
+fn packets_that_wait_for_the_disk_are_bounded() {
+    let mut bench = Bench::new(true);
+    let next = bench.others[0];
+    for n in 0..DELAY_QUEUE_MAX + 5 {
+        let at = bench.now.mono;
+        let packet = bench.packet(1, next);
+        let received = Received {
+            from: peer(3 + (n / 900) as u8),
+            at,
+            packet,
+        };
+        let batch = bench.intake.take_one(received).marked(1);
+        bench.node.handle(bench.now, Input::Peeled(batch));
+        bench.now.mono += Duration::from_micros(100);
+        bench.node.handle(bench.now, Input::Tick);
+    }
+    assert_eq!(bench.node.status().packets_delayed, DELAY_QUEUE_MAX);
+    assert_eq!(bench.dropped(DropReason::QueueFull), 5);
+    bench.node.handle(bench.now, Input::Durable(1));
+    bench.now.mono += Duration::from_secs(1);
+    bench.node.handle(bench.now, Input::Tick);
+    let sent = bench.node.status().counters.sent(PacketKind::Forward);
+    assert_eq!(sent, DELAY_QUEUE_MAX as u64);
+}
+
+/// The clock of a delay starts when the packet arrives, not when it has been peeled.
+#[test]
+fn time_in_the_intake_is_part_of_the_delay() {
+    let mut bench = Bench::new(true);
+    let next = bench.others[0];
+    let at = bench.now.mono;
+    let packet = bench.packet(1, next);
+    let batch = bench.intake.take_one(Received {
+        from: peer(1),
+        at,
+        packet,
+    });
+    bench.now.mono += Duration::from_secs(1);
+    bench.node.handle(bench.now, Input::Peeled(batch));
+    assert_eq!(bench.next_departure(), Duration::ZERO);
+    let status = bench.node.status();
+    assert_eq!(
+        (status.processing.count(), status.processing.sum_us()),
+        (1, 1_000_000)
+    );
 }

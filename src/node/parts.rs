@@ -155,6 +155,7 @@ fn whisper_failed(error: whisper_shell::Error) -> StartError {
 /// Starts the mixnet side, if a role takes part in it.
 pub(super) fn mix(
     settings: &Settings,
+    directory: &Directory,
     keys: &Keys,
     topology: &[Descriptor],
 ) -> Result<Option<Mix>, StartError> {
@@ -177,6 +178,8 @@ pub(super) fn mix(
         listen,
         advertise,
         relay: roles.has(Role::Relay),
+        // With a seed every start makes the same packets, which whoever remembers the last start must refuse.
+        replay_dir: settings.node.seed.is_none().then(|| directory.replay()),
         preset,
         topology: topology.to_vec(),
         seed: match settings.node.seed {

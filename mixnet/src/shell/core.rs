@@ -6,21 +6,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use libp2p::Swarm;
-use libp2p_stream::Control;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 
+use super::behaviour::{Accepted, Opener};
+use super::intake::{self, Command, Dirty, Peeler};
 use super::stream::{self, Drops};
 use super::swarm::{self, Behaviour, Network};
-use super::{Connection, Event, Query, SendRequest, Status};
+use super::{Connection, Event, KeyError, Query, SendRequest, Status};
 use crate::address::PeerKey;
 use crate::error::DropReason;
-use crate::limits::{CORE_QUEUE_MAX, DIALLING_QUEUE_MAX, NEIGHBOUR_QUEUE_MAX, SHUTDOWN_MAX};
+use crate::limits::{DIALLING_QUEUE_MAX, INTAKE_QUEUE_MAX, NEIGHBOUR_QUEUE_MAX, SHUTDOWN_MAX};
 use crate::node::{Input, Node, NodeConfig, Output};
 use crate::now::Now;
-use crate::sphinx::Packet;
+use crate::sphinx::{Packet, SecretKey};
 use crate::topology::Topology;
 
 // ---- Our constants ----
@@ -45,26 +46,41 @@ pub(super) struct Channels {
     pub(super) surbs_outstanding: Arc<AtomicUsize>,
 }
 
+/// The network side of a node that is about to run.
+pub(super) struct Outside {
+    pub(super) swarm: Swarm<Behaviour>,
+    pub(super) streams: mpsc::Receiver<Accepted>,
+    pub(super) drops: Arc<Drops>,
+    pub(super) peeler: Peeler,
+    pub(super) dirty: watch::Receiver<Dirty>,
+    /// Both ends of the way to the core, of which the peeler has one already.
+    pub(super) inputs: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
+}
+
 /// Runs a node until it is shut down.
 pub(super) async fn run(
     config: NodeConfig,
     topology: Topology,
     kept: Vec<PeerKey>,
-    swarm: Swarm<Behaviour>,
+    outside: Outside,
     channels: Channels,
 ) {
-    let (inputs, input_receiver) = mpsc::channel(CORE_QUEUE_MAX);
+    let Outside {
+        swarm,
+        streams,
+        drops,
+        peeler,
+        dirty,
+        inputs: (inputs, input_receiver),
+    } = outside;
+    let (packets, commands) = mpsc::channel(INTAKE_QUEUE_MAX);
     let (dials, dial_receiver) = mpsc::channel(DIAL_QUEUE_MAX);
-    let drops = Arc::new(Drops::default());
-    let mut control = swarm.behaviour().stream.new_control();
+    let opener = swarm.behaviour().mix.opener();
     let mut tasks = JoinSet::new();
-    match control.accept(stream::PROTOCOL) {
-        Ok(streams) => {
-            tasks.spawn(stream::accept(streams, inputs.clone(), drops.clone()));
-        }
-        Err(error) => tracing::error!(%error, "mix streams cannot be accepted"),
-    }
-    let network = Network::new(swarm, &topology, config.peer, &kept, inputs);
+    tasks.spawn(stream::accept(streams, packets.clone(), drops.clone()));
+    tasks.spawn(intake::sync(dirty, inputs.clone()));
+    let peeling = tokio::task::spawn_blocking(move || peeler.run(commands));
+    let network = Network::new(swarm, &topology, config.peer, &kept, inputs.clone());
     tasks.spawn(network.run(dial_receiver));
     let core = Core {
         node: Node::new(config, now()),
@@ -73,7 +89,10 @@ pub(super) async fn run(
         dialling: BTreeMap::new(),
         writers: JoinSet::new(),
         notices: VecDeque::new(),
-        control,
+        chores: JoinSet::new(),
+        opener,
+        packets,
+        inputs: inputs.downgrade(),
         dials,
         drops,
         events: channels.events,
@@ -82,8 +101,11 @@ pub(super) async fn run(
     let done = core
         .serve(input_receiver, channels.sends, channels.queries)
         .await;
-    // The swarm and the readers end here; dropping the set aborts them at their next await.
+    // The swarm and the readers end here; dropping the set aborts them at their next await. Then nobody has work for the peeler.
     tasks.shutdown().await;
+    if let Err(error) = peeling.await {
+        tracing::error!(%error, "peeling ended badly");
+    }
     for done in done {
         // Whoever asked may have gone.
         let _ = done.send(());
@@ -110,7 +132,11 @@ struct Core {
     writers: JoinSet<()>,
     /// Events that must not be lost and found the channel full.
     notices: VecDeque<Event>,
-    control: Control,
+    opener: Opener,
+    packets: mpsc::Sender<Command>,
+    inputs: mpsc::WeakSender<Input>,
+    /// What is being asked of the peeler: in tasks, because the peeler may be waiting for this one.
+    chores: JoinSet<()>,
     dials: mpsc::Sender<PeerKey>,
     drops: Arc<Drops>,
     events: mpsc::Sender<Event>,
@@ -155,6 +181,7 @@ impl Core {
                     self.send(request);
                 }
                 Some(_) = self.writers.join_next() => {}
+                Some(_) = self.chores.join_next() => {}
                 input = inputs.recv() => match input {
                     Some(input) => self.inputs(input, &mut inputs),
                     None => break,
@@ -205,7 +232,11 @@ impl Core {
                     .map_or(0, |packets| packets.len());
                 self.drops.count(DropReason::NoRoute, lost as u64);
             }
-            Input::Packet { .. } | Input::Topology(_) | Input::Tick => {}
+            Input::Peeled(_)
+            | Input::Durable(_)
+            | Input::Key(_)
+            | Input::Topology(_)
+            | Input::Tick => {}
         }
         self.node.handle(now(), input);
     }
@@ -215,7 +246,7 @@ impl Core {
             return;
         };
         let (packets, receiver) = mpsc::channel(NEIGHBOUR_QUEUE_MAX);
-        let writer = stream::write(id, self.control.clone(), receiver, self.drops.clone());
+        let writer = stream::write(id, self.opener.clone(), receiver, self.drops.clone());
         self.writers.spawn(writer);
         self.neighbours.insert(peer, packets);
         for packet in self.dialling.remove(&peer).unwrap_or_default() {
@@ -307,9 +338,38 @@ impl Core {
             Query::Status { done } => {
                 let _ = done.send(self.status());
             }
+            Query::Install { key, done } => self.install(key, done),
+            Query::Retire { key } => {
+                let packets = self.packets.clone();
+                self.chores
+                    .spawn(async move { drop(packets.send(Command::Retire(key)).await) });
+            }
             // Handled by the loop, which knows how to end.
             Query::Shutdown { done } => drop(done),
         }
+    }
+
+    /// Has the peeler take a key into use; the node's own packets then end at it.
+    fn install(&mut self, key: SecretKey, done: oneshot::Sender<Result<(), KeyError>>) {
+        let (packets, inputs) = (self.packets.clone(), self.inputs.clone());
+        self.chores.spawn(async move {
+            let id = key.public();
+            let (installed, answer) = oneshot::channel();
+            let command = Command::Install {
+                key,
+                done: installed,
+            };
+            let result = match packets.send(command).await {
+                Ok(()) => answer.await.map_err(|_| KeyError::Stopped),
+                Err(_) => Err(KeyError::Stopped),
+            };
+            let result = result.and_then(|kept| Ok(kept?));
+            if let (Ok(()), Some(inputs)) = (&result, inputs.upgrade()) {
+                // A core that has ended uses no key.
+                let _ = inputs.send(Input::Key(id)).await;
+            }
+            let _ = done.send(result);
+        });
     }
 
     fn status(&self) -> Status {

@@ -11,30 +11,31 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use futures::{AsyncRead, AsyncReadExt, AsyncWriteExt, StreamExt};
-use libp2p::{PeerId, Stream, StreamProtocol};
-use libp2p_stream::{Control, IncomingStreams};
+use futures::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use libp2p::{PeerId, Stream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::behaviour::{Accepted, Opener};
+use super::intake::Command;
 use super::swarm::peer_key;
 use crate::address::PeerKey;
 use crate::error::DropReason;
 use crate::geometry::PACKET_LEN;
-use crate::limits::{STREAMS_PER_PEER_MAX, WRITE_TIMEOUT};
-use crate::node::Input;
+use crate::intake::Received;
+use crate::limits::{READ_TIMEOUT, STREAMS_PER_PEER_MAX, WRITE_TIMEOUT};
 use crate::sphinx::Packet;
 
 // ---- Constants of the specification ----
 
-/// The protocol of mix packets.
-pub(super) const PROTOCOL: StreamProtocol = StreamProtocol::new("/mix/1.0.0");
-
 /// 4608 as an unsigned varint.
 const LENGTH: [u8; 2] = [0x80, 0x24];
+
+/// Length and packet.
+const FRAME_LEN: usize = LENGTH.len() + PACKET_LEN;
 
 // ---- Our constants ----
 
@@ -59,16 +60,16 @@ impl Drops {
 
 /// Takes the streams that peers open, and reads each in a task of its own.
 pub(super) async fn accept(
-    mut streams: IncomingStreams,
-    inputs: mpsc::Sender<Input>,
+    mut streams: mpsc::Receiver<Accepted>,
+    packets: mpsc::Sender<Command>,
     drops: Arc<Drops>,
 ) {
     let mut readers = JoinSet::new();
     let mut open: BTreeMap<PeerKey, usize> = BTreeMap::new();
     loop {
         tokio::select! {
-            stream = streams.next() => {
-                let Some((peer, stream)) = stream else { return };
+            accepted = streams.recv() => {
+                let Some(Accepted { peer, stream }) = accepted else { return };
                 let Some(peer) = peer_key(&peer) else { continue };
                 let count = open.entry(peer).or_default();
                 if *count >= STREAMS_PER_PEER_MAX {
@@ -76,9 +77,9 @@ pub(super) async fn accept(
                     continue;
                 }
                 *count += 1;
-                let (inputs, drops) = (inputs.clone(), drops.clone());
+                let (packets, drops) = (packets.clone(), drops.clone());
                 readers.spawn(async move {
-                    read(peer, stream, &inputs, &drops).await;
+                    read(peer, stream, &packets, &drops).await;
                     peer
                 });
             }
@@ -96,15 +97,13 @@ pub(super) async fn accept(
 }
 
 /// Reads packets until the stream ends or breaks its framing.
-async fn read(peer: PeerKey, mut stream: Stream, inputs: &mpsc::Sender<Input>, drops: &Drops) {
+async fn read(from: PeerKey, mut stream: Stream, packets: &mpsc::Sender<Command>, drops: &Drops) {
     loop {
         match read_packet(&mut stream).await {
             Ok(Some(packet)) => {
-                if inputs
-                    .send(Input::Packet { from: peer, packet })
-                    .await
-                    .is_err()
-                {
+                let at = Instant::now();
+                let received = Received { from, at, packet };
+                if packets.send(Command::Packet(received)).await.is_err() {
                     return;
                 }
             }
@@ -129,13 +128,18 @@ async fn read_packet(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option
     if length[0] != LENGTH[0] {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    read_rest(stream, &mut length[1..]).await?;
-    if length != LENGTH {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    let mut packet = Box::new([0; PACKET_LEN]);
-    read_rest(stream, &mut *packet).await?;
-    Ok(Some(Packet::from(packet)))
+    let rest = async {
+        read_rest(stream, &mut length[1..]).await?;
+        if length != LENGTH {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let mut packet = Box::new([0; PACKET_LEN]);
+        read_rest(stream, &mut *packet).await?;
+        Ok(Some(Packet::from(packet)))
+    };
+    // A frame that has begun ends soon, or its memory is held for nothing.
+    let slow = |_| Err(io::ErrorKind::InvalidData.into());
+    timeout(READ_TIMEOUT, rest).await.unwrap_or_else(slow)
 }
 
 /// Fills `bytes`; a stream that ends before that has broken its framing.
@@ -152,12 +156,15 @@ async fn read_rest(stream: &mut (impl AsyncRead + Unpin), bytes: &mut [u8]) -> i
 /// Writes the packets of one neighbour, in one stream that is replaced when it breaks.
 pub(super) async fn write(
     peer: PeerId,
-    mut control: Control,
+    opener: Opener,
     mut packets: mpsc::Receiver<Packet>,
     drops: Arc<Drops>,
 ) {
     let mut stream: Option<Stream> = None;
     let mut end = [0; 1];
+    // Length and packet in one write: one frame of the multiplexer, of one size.
+    let mut frame = Box::new([0; FRAME_LEN]);
+    frame[..LENGTH.len()].copy_from_slice(&LENGTH);
     loop {
         let packet = match &mut stream {
             None => packets.recv().await,
@@ -172,7 +179,8 @@ pub(super) async fn write(
         };
         let Some(packet) = packet else { break };
         let flush = packets.is_empty();
-        if !write_packet(&mut stream, peer, &mut control, &packet, flush).await {
+        frame[LENGTH.len()..].copy_from_slice(packet.as_bytes());
+        if !write_frame(&mut stream, peer, &opener, &frame, flush).await {
             drops.count(DropReason::NoRoute, 1);
         }
     }
@@ -182,29 +190,24 @@ pub(super) async fn write(
     }
 }
 
-/// Writes one packet, if need be in a new stream. False when it could not be written.
-async fn write_packet(
+/// Writes one frame, if need be in a new stream. False when it could not be written.
+async fn write_frame(
     stream: &mut Option<Stream>,
     peer: PeerId,
-    control: &mut Control,
-    packet: &Packet,
+    opener: &Opener,
+    frame: &[u8; FRAME_LEN],
     flush: bool,
 ) -> bool {
     for _ in 0..WRITE_TRIES {
         let open = match stream {
             Some(open) => open,
-            None => match timeout(OPEN_TIMEOUT, control.open_stream(peer, PROTOCOL)).await {
-                Ok(Ok(opened)) => stream.insert(opened),
-                Ok(Err(error)) => {
-                    tracing::debug!(%error, "a mix stream could not be opened");
-                    return false;
-                }
-                Err(_) => return false,
+            None => match timeout(OPEN_TIMEOUT, opener.open(peer)).await {
+                Ok(Some(opened)) => stream.insert(opened),
+                Ok(None) | Err(_) => return false,
             },
         };
         let written = timeout(WRITE_TIMEOUT, async {
-            open.write_all(&LENGTH).await?;
-            open.write_all(packet.as_bytes()).await?;
+            open.write_all(frame).await?;
             if flush { open.flush().await } else { Ok(()) }
         });
         match written.await {
@@ -223,14 +226,15 @@ const WRITE_TRIES: usize = 2;
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-    use futures::executor::block_on;
     use futures::io::Cursor;
 
     fn read_all(bytes: &[u8]) -> (usize, io::Result<()>) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().build().unwrap();
         let mut stream = Cursor::new(bytes);
         let mut packets = 0;
         loop {
-            match block_on(read_packet(&mut stream)) {
+            match runtime.block_on(read_packet(&mut stream)) {
                 Ok(Some(_)) => packets += 1,
                 Ok(None) => return (packets, Ok(())),
                 Err(error) => return (packets, Err(error)),

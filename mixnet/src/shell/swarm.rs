@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddrV4, TcpListener};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -15,14 +16,20 @@ use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, identify, noise, ping, tcp, yamux};
+use libp2p::{
+    Multiaddr, PeerId, Swarm, SwarmBuilder, identify, memory_connection_limits, noise, ping, tcp,
+    yamux,
+};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use super::SpawnError;
+use super::behaviour::{self as mix, Accepted};
+use super::stream::Drops;
 use crate::address::{PeerKey, Transport};
 use crate::limits::{
-    CONNECTIONS_MAX, CONNECTIONS_PENDING_MAX, CONNECTIONS_PER_PEER_MAX, REDIAL_FIRST, REDIAL_MAX,
+    CONNECTIONS_MAX, CONNECTIONS_PENDING_MAX, CONNECTIONS_PER_PEER_MAX, MEMORY_SHARE_MAX,
+    REDIAL_FIRST, REDIAL_MAX,
 };
 use crate::node::Input;
 use crate::topology::Topology;
@@ -48,9 +55,10 @@ const STOOD: Duration = Duration::from_secs(2);
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
     limits: connection_limits::Behaviour,
+    memory: memory_connection_limits::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
-    pub(super) stream: libp2p_stream::Behaviour,
+    pub(super) mix: mix::Behaviour,
 }
 
 /// The node's libp2p identity.
@@ -76,8 +84,12 @@ pub(super) fn peer_id(peer: &PeerKey) -> Option<PeerId> {
     PeerId::from_bytes(&peer.to_peer_id()).ok()
 }
 
-/// A swarm that listens.
-pub(super) fn open(identity: Keypair, at: SocketAddrV4) -> Result<Swarm<Behaviour>, SpawnError> {
+/// A swarm that listens, and the mix streams that its peers will open.
+pub(super) fn open(
+    identity: Keypair,
+    at: SocketAddrV4,
+    drops: Arc<Drops>,
+) -> Result<(Swarm<Behaviour>, mpsc::Receiver<Accepted>), SpawnError> {
     let failed = |source| SpawnError::Listen {
         address: at,
         source,
@@ -85,6 +97,7 @@ pub(super) fn open(identity: Keypair, at: SocketAddrV4) -> Result<Swarm<Behaviou
     // The library shares ports between processes; we want to know that one is taken.
     drop(TcpListener::bind(at).map_err(failed)?);
     let transport = |error: &dyn std::error::Error| SpawnError::Transport(error.to_string());
+    let (mix, streams) = mix::Behaviour::new(drops);
     let mut swarm = SwarmBuilder::with_existing_identity(identity)
         .with_tokio()
         .with_tcp(
@@ -93,7 +106,7 @@ pub(super) fn open(identity: Keypair, at: SocketAddrV4) -> Result<Swarm<Behaviou
             yamux::Config::default,
         )
         .map_err(|error| transport(&error))?
-        .with_behaviour(behaviour)
+        .with_behaviour(|identity| behaviour(identity, mix))
         .map_err(|error| transport(&error))?
         .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE_TIMEOUT))
         .with_connection_timeout(DIAL_TIMEOUT)
@@ -104,10 +117,10 @@ pub(super) fn open(identity: Keypair, at: SocketAddrV4) -> Result<Swarm<Behaviou
             libp2p::TransportError::Other(source) => failed(source),
             libp2p::TransportError::MultiaddrNotSupported(_) => transport(&error),
         })?;
-    Ok(swarm)
+    Ok((swarm, streams))
 }
 
-fn behaviour(identity: &Keypair) -> Behaviour {
+fn behaviour(identity: &Keypair, mix: mix::Behaviour) -> Behaviour {
     let limits = ConnectionLimits::default()
         .with_max_established(Some(CONNECTIONS_MAX))
         .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX))
@@ -120,9 +133,10 @@ fn behaviour(identity: &Keypair) -> Behaviour {
         .with_hide_listen_addrs(true);
     Behaviour {
         limits: connection_limits::Behaviour::new(limits),
+        memory: memory_connection_limits::Behaviour::with_max_percentage(MEMORY_SHARE_MAX),
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(PING).with_timeout(PING)),
-        stream: libp2p_stream::Behaviour::new(),
+        mix,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::geometry::HOPS_MAX;
 ///
 /// A hop multiplies it twice. On the Edwards form of the curve that costs less than two Montgomery ladders, even with the way there
 /// and back; a point of the twist has no such form and takes the ladder. Which of the two it is, everybody can see.
-pub(super) struct Alpha {
+pub(crate) struct Alpha {
     u: [u8; 32],
     edwards: Option<EdwardsPoint>,
 }

@@ -1,6 +1,7 @@
 //! The keys of the reply blocks that are under way, each for one good reply.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::DerefMut;
 use std::time::{Duration, Instant};
 
 use super::surb::{SurbId, SurbKeys};
@@ -53,7 +54,7 @@ impl SurbStock {
     pub fn open(
         &mut self,
         id: SurbId,
-        delta: Box<[u8; PAYLOAD_LEN]>,
+        delta: impl DerefMut<Target = [u8; PAYLOAD_LEN]>,
     ) -> Result<Box<[u8; MESSAGE_LEN]>, DropReason> {
         let entry = self.entries.get_mut(&id).ok_or(DropReason::UnknownSurb)?;
         let keys = entry.keys.as_ref().ok_or(DropReason::SurbReused)?;

@@ -8,6 +8,7 @@
 //! the keys of the hops in reverse and then opens with the reply key.
 
 use std::fmt;
+use std::ops::DerefMut;
 
 use rand_core::CryptoRng;
 use thiserror::Error;
@@ -174,7 +175,7 @@ impl SurbKeys {
     /// Opens a reply. The keys stay good when it is corrupt: whoever touched it on the way must not cost the real reply.
     pub fn open(
         &self,
-        mut delta: Box<[u8; PAYLOAD_LEN]>,
+        mut delta: impl DerefMut<Target = [u8; PAYLOAD_LEN]>,
     ) -> Result<Box<[u8; MESSAGE_LEN]>, DropReason> {
         for key in self.layers.iter().rev() {
             Lioness::new(&key.0).encrypt(&mut *delta);

@@ -40,12 +40,12 @@ impl Mix {
     }
 
     fn peel(&mut self, packet: &Packet) -> Result<Peeled, DropReason> {
-        peel_up_to(5, &self.key, packet, &mut self.replay)
+        peel_up_to(5, &self.key, packet.clone(), &mut self.replay)
     }
 
     /// As a node of this network does: paths of at most four hops.
     fn peel_strictly(&mut self, packet: &Packet) -> Result<Peeled, DropReason> {
-        peel(&self.key, packet, &mut self.replay)
+        peel(&self.key, packet.clone(), &mut self.replay)
     }
 
     /// Peels what must be forwarded.

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use mixnet::node::{Input, Output};
 use mixnet::{
-    Address, AddressPolicy, Arrival, Capabilities, Descriptor, Node, NodeConfig, Now, Object,
-    Packet, PacketKind, PeerKey, Preset, SecretKey, Statement, Surb, Topology, Transport,
+    Address, AddressPolicy, Arrival, Capabilities, Descriptor, Intake, Node, NodeConfig, Now,
+    Object, Packet, PacketKind, PeerKey, Preset, Received, ReplayStore, SecretKey, Statement, Surb,
+    Topology, Transport,
 };
 
 /// Time that a packet takes between two nodes.
@@ -28,6 +29,7 @@ pub enum Role {
 pub struct Member {
     pub peer: PeerKey,
     pub node: Node,
+    pub intake: Intake,
     pub role: Role,
     pub running: bool,
 }
@@ -105,8 +107,9 @@ impl World {
             node_seed[31] = n as u8;
             let at = descriptor.address().unwrap();
             let peer = descriptor.peer();
+            let store = ReplayStore::of(&key);
             let config = NodeConfig {
-                key,
+                key: key.public(),
                 peer,
                 address: match role {
                     Role::Client => Address::NONE,
@@ -127,6 +130,7 @@ impl World {
             members.push(Member {
                 peer,
                 node,
+                intake: Intake::new(key, store),
                 role,
                 running: true,
             });
@@ -182,6 +186,14 @@ impl World {
         let now = self.time();
         self.members[member].node.handle(now, input);
         self.drain(member);
+    }
+
+    /// A packet reaches `member`.
+    pub fn packet(&mut self, member: usize, from: PeerKey, packet: Packet) {
+        let at = self.time().mono;
+        let received = Received { from, at, packet };
+        let batch = self.members[member].intake.take_one(received);
+        self.input(member, Input::Peeled(batch));
     }
 
     pub fn time(&self) -> Now {
@@ -243,7 +255,7 @@ impl World {
                     continue;
                 };
                 if self.members[to].running && (self.keep)(to, &from) {
-                    self.input(to, Input::Packet { from, packet });
+                    self.packet(to, from, packet);
                 }
                 continue;
             }

@@ -3,9 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::time::Duration;
 
-use futures::{AsyncWriteExt, StreamExt};
+use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
+use libp2p::identity::Keypair;
 use libp2p::swarm::dial_opts::DialOpts;
-use libp2p::{Multiaddr, PeerId, StreamProtocol, SwarmBuilder, multiaddr::Protocol};
+use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol, SwarmBuilder, multiaddr::Protocol};
 use mixnet::shell::{Config, Event, Handle, Status, spawn};
 use mixnet::{
     Address, Arrival, Capabilities, Descriptor, Hop, Object, PeerKey, Preset, SecretKey, Statement,
@@ -48,10 +49,16 @@ pub struct Net {
 
 impl Net {
     pub fn new(roles: &[Role], preset: Preset) -> Self {
-        let plans: Vec<_> = roles
-            .iter()
+        let addresses: Vec<_> = roles.iter().map(|_| free_address()).collect();
+        Self::at(roles, preset, &addresses)
+    }
+
+    /// The same network again, in another process.
+    pub fn at(roles: &[Role], preset: Preset, addresses: &[SocketAddrV4]) -> Self {
+        let places = roles.iter().zip(addresses);
+        let plans: Vec<_> = places
             .zip(1..)
-            .map(|(role, n)| plan(n, *role))
+            .map(|((role, at), n)| plan(n, *role, *at))
             .collect();
         let known = plans.iter().filter(|plan| plan.role != Role::Client);
         let topology = known.map(|plan| plan.descriptor.clone()).collect();
@@ -70,6 +77,7 @@ impl Net {
             listen: plan.at,
             advertise: plan.at,
             relay: plan.role == Role::Relay,
+            replay_dir: None,
             preset: if plan.role == Role::Relay {
                 Preset::RELAY
             } else {
@@ -112,13 +120,21 @@ impl Net {
         }
     }
 
+    /// The secret of a node's mix key.
+    pub fn secret(&self, n: usize) -> SecretKey {
+        mix_key(self.plans[n].n)
+    }
+
+    pub fn addresses(&self) -> Vec<SocketAddrV4> {
+        self.plans.iter().map(|plan| plan.at).collect()
+    }
+
     pub fn peer(&self, n: usize) -> PeerKey {
         self.plans[n].descriptor.peer()
     }
 }
 
-fn plan(n: u8, role: Role) -> Plan {
-    let at = free_address();
+fn plan(n: u8, role: Role, at: SocketAddrV4) -> Plan {
     let statement = Statement {
         epoch: 0,
         address: Some(at),
@@ -235,7 +251,11 @@ pub struct Rogue {
 
 impl Rogue {
     pub async fn connect(net: &Net, n: usize) -> Self {
-        let identity = libp2p::identity::Keypair::generate_secp256k1();
+        Self::connect_as(libp2p::identity::Keypair::generate_secp256k1(), net, n).await
+    }
+
+    /// As the peer with this identity.
+    pub async fn connect_as(identity: Keypair, net: &Net, n: usize) -> Self {
         let peer = PeerKey::from_peer_id(&identity.public().to_peer_id().to_bytes()).unwrap();
         let mut swarm = SwarmBuilder::with_existing_identity(identity)
             .with_tokio()
@@ -282,13 +302,47 @@ impl Rogue {
         })
     }
 
+    /// Takes the streams that the node opens, and gives the packets that come.
+    pub fn take(&mut self) -> mpsc::Receiver<Vec<u8>> {
+        let mut streams = self
+            .control
+            .accept(StreamProtocol::new("/mix/1.0.0"))
+            .unwrap();
+        let (packets, received) = mpsc::channel(10_000);
+        tokio::spawn(async move {
+            while let Some((_, mut stream)) = streams.next().await {
+                let packets = packets.clone();
+                tokio::spawn(async move {
+                    let mut frame = vec![0; 4610];
+                    while stream.read_exact(&mut frame).await.is_ok() {
+                        assert_eq!(frame[..2], [0x80, 0x24]);
+                        if packets.send(frame[2..].to_vec()).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        received
+    }
+
+    /// Opens a stream that stays.
+    pub async fn open(&mut self) -> Stream {
+        let protocol = StreamProtocol::new("/mix/1.0.0");
+        let start = Instant::now();
+        loop {
+            match timeout(LONG, self.control.open_stream(self.to, protocol.clone())).await {
+                Ok(Ok(stream)) => return stream,
+                // The dial may not be through yet.
+                other => assert!(start.elapsed() < LONG, "{other:?}"),
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Opens a stream and writes `bytes` into it.
     pub async fn write(&mut self, bytes: &[u8]) {
-        let protocol = StreamProtocol::new("/mix/1.0.0");
-        let opened = timeout(LONG, self.control.open_stream(self.to, protocol))
-            .await
-            .unwrap();
-        let mut stream = opened.unwrap();
+        let mut stream = self.open().await;
         // The other side may close the stream as soon as it has seen enough.
         let _ = stream.write_all(bytes).await;
         let _ = stream.close().await;

@@ -172,7 +172,7 @@ fn a_full_store_lets_nothing_through() {
         }
     }
     let mixes = mixes(3);
-    let reason = peel(&mixes[0].key, &known_packet(&mixes), &mut Full).unwrap_err();
+    let reason = peel(&mixes[0].key, known_packet(&mixes), &mut Full).unwrap_err();
     assert_eq!(reason, DropReason::ReplayFull);
 }
 
@@ -181,20 +181,8 @@ fn forged(mixes: &[Mix], hops: usize, change: impl FnOnce(&mut [u8])) -> Packet 
     let hops = path(&mixes[..hops]);
     let delays = vec![7; hops.len() - 1];
     let none = Address::NONE;
-    let (mut packet, _) = build(&hops, &delays, &[9; 32], &known_message(), &none).unwrap();
-    let alpha = packet.as_bytes()[..32].try_into().unwrap();
-    let keys = curve::Alpha::parse(&alpha)
-        .unwrap()
-        .agree(mixes[0].key.as_bytes())
-        .unwrap()
-        .header_keys();
-    let beta = &mut packet.as_mut()[BETA_AT..GAMMA_AT];
-    keys.apply_stream(beta);
-    change(beta);
-    keys.apply_stream(beta);
-    let gamma = keys.mac(beta);
-    packet.as_mut()[GAMMA_AT..DELTA_AT].copy_from_slice(&gamma);
-    packet
+    let (packet, _) = build(&hops, &delays, &[9; 32], &known_message(), &none).unwrap();
+    forge::forge(packet, &mixes[0].key, change).unwrap()
 }
 
 #[test]
@@ -295,7 +283,7 @@ fn a_path_of_five_ends_only_where_it_is_asked_for() {
         packet = mix.forward(&packet).2;
     }
     let mut fresh = ReplayStore::new([0; 16]);
-    let strict = peel(&mixes[4].key, &packet, &mut fresh).unwrap_err();
+    let strict = peel(&mixes[4].key, packet.clone(), &mut fresh).unwrap_err();
     assert_eq!(strict, DropReason::MalformedRouting);
     assert!(matches!(mixes[4].peel(&packet), Ok(Peeled::Exit { .. })));
 }

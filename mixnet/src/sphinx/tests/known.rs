@@ -134,7 +134,7 @@ fn forward_packet() {
         panic!("the last hop must be an exit");
     };
     assert!(destination.is_none());
-    assert_eq!(message, known_message());
+    assert_eq!(*message, *known_message());
     let plain = [&[0; 16][..], &*message].concat();
     assert_eq!(plain.len(), PAYLOAD_LEN);
     assert_eq!(

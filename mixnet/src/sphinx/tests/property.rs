@@ -36,7 +36,7 @@ proptest! {
         match last.peel(&packet).unwrap() {
             Peeled::Exit { destination: got, message: text } => {
                 prop_assert_eq!(got, destination);
-                prop_assert_eq!(text, message);
+                prop_assert_eq!(*text, *message);
             }
             other => prop_assert!(false, "{:?}", other),
         }
@@ -109,7 +109,7 @@ proptest! {
 }
 
 /// A reply to a block over two hops, as its maker gets it.
-fn replied(id: SurbId) -> (SurbKeys, Box<[u8; crate::geometry::PAYLOAD_LEN]>) {
+fn replied(id: SurbId) -> (SurbKeys, SealedReply) {
     let mut mixes = mixes(2);
     let key = ReplyKey::from_bytes([1; 16]);
     let (surb, keys) = make_surb(&path(&mixes), &[9], &[2; 32], id, key).unwrap();

@@ -1,0 +1,94 @@
+//! The bodies of the fuzz targets: each takes any bytes at all and asserts what must hold of them.
+//!
+//! | target | the bytes | what is asserted besides the absence of a panic |
+//! |---|---|---|
+//! | `packet` | how to spoil a good packet, and with what | only the good one is peeled as it was built; a refused one leaves no tag; no packet twice |
+//! | `surb` | a reply block, or how to spoil a reply | what parses is laid out as it was; a spoiled reply does not open |
+//! | `address` | 94 bytes | what decodes encodes to the same |
+//! | `message` | what a packet says | what decodes encodes to the same |
+//! | `frame` | frames, each with its length | what comes out was complete; memory stays within its bound |
+//! | `fragments` | a script: objects split, frames reordered, dropped, doubled, changed | only what was sent comes out, once |
+//! | `descriptor` | the text of a file of descriptors | what parses verifies and reads the same when written |
+//! | `node` | a script for a whole node | bounds of every queue; every packet that came is accounted for |
+//!
+//! The same functions run under libFuzzer (the folder `fuzz`, a workspace of its own) and over the committed inputs in every test
+//! run. An input that once found something stays among those.
+
+mod node;
+mod packet;
+mod reassembly;
+mod script;
+
+use crate::address::Address;
+use crate::descriptor::Descriptor;
+use crate::geometry::{ADDRESS_LEN, MESSAGE_LEN};
+use crate::message::Message;
+
+pub use self::node::node;
+pub use self::packet::{packet, surb};
+pub use self::reassembly::{fragments, frame};
+
+/// The body of a target.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name.
+pub const TARGETS: [(&str, Target); 8] = [
+    ("address", address),
+    ("descriptor", descriptor),
+    ("fragments", fragments),
+    ("frame", frame),
+    ("message", message),
+    ("node", node),
+    ("packet", packet),
+    ("surb", surb),
+];
+
+/// One address, cut or filled up with zeros.
+pub fn address(data: &[u8]) {
+    let bytes = filled::<ADDRESS_LEN>(data);
+    if let Ok(address) = Address::from_bytes(&bytes) {
+        assert_eq!(address.to_bytes(), *bytes);
+        assert_eq!(address.is_none(), address.peer().is_none());
+    }
+}
+
+/// One message, cut or filled up with zeros.
+pub fn message(data: &[u8]) {
+    let bytes = filled::<MESSAGE_LEN>(data);
+    if let Ok(message) = Message::decode(&bytes) {
+        let encoded = message.encode().expect("what fitted once fits again");
+        let again = Message::decode(&encoded).expect("what is encoded decodes");
+        assert_eq!(again, message);
+    }
+}
+
+/// A file of descriptors, and the same text as a single one.
+pub fn descriptor(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(descriptors) = Descriptor::list_from_json(&text) {
+        assert!(descriptors.iter().all(|one| one.verify().is_ok()));
+        let written = Descriptor::list_to_json(&descriptors);
+        assert_eq!(
+            Descriptor::list_from_json(&written).as_ref(),
+            Ok(&descriptors)
+        );
+    }
+    if let Ok(one) = Descriptor::from_json(&text) {
+        assert!(one.verify().is_ok());
+        assert_eq!(
+            Descriptor::from_json(&one.to_json().to_string()).as_ref(),
+            Ok(&one)
+        );
+    }
+}
+
+/// `data` at the front of zeros, or its front.
+fn filled<const N: usize>(data: &[u8]) -> Box<[u8; N]> {
+    let mut bytes = Box::new([0; N]);
+    let len = data.len().min(N);
+    bytes[..len].copy_from_slice(&data[..len]);
+    bytes
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! A relay in a process of its own: this program again, told by its environment to be one.
+//!
+//! It answers every line on its standard input with one line of JSON, and ends with its input.
+
+#![allow(dead_code, unreachable_pub, clippy::print_stdout)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use mixnet::shell::{Status, spawn};
+use mixnet::{DropReason, PacketKind, Preset};
+use serde_json::{Value, json};
+
+use super::net::{Net, Role};
+
+const ADDRESSES: &str = "FERRY_MIX_RELAY_ADDRESSES";
+const REPLAY_DIR: &str = "FERRY_MIX_RELAY_REPLAY_DIR";
+
+/// The network that parent and child know: three relays, of which the first is the child.
+pub fn network(addresses: Option<&[std::net::SocketAddrV4]>) -> Net {
+    let roles = [Role::Relay; 3];
+    match addresses {
+        Some(addresses) => Net::at(&roles, Preset::RELAY, addresses),
+        None => Net::new(&roles, Preset::RELAY),
+    }
+}
+
+/// Is the relay if this process is to be one, and then never returns.
+pub fn serve_if_child() {
+    let Ok(addresses) = std::env::var(ADDRESSES) else {
+        return;
+    };
+    let addresses: Vec<_> = addresses.split(',').map(|at| at.parse().unwrap()).collect();
+    let mut config = network(Some(&addresses)).config(0);
+    config.replay_dir = std::env::var_os(REPLAY_DIR).map(Into::into);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let (handle, mut events, _task) = spawn(config).unwrap();
+        tokio::spawn(async move { while events.recv().await.is_some() {} });
+        println!("{}", json!({"ready": true}));
+        let (lines, mut asked) = tokio::sync::mpsc::channel(1);
+        std::thread::spawn(move || {
+            for line in std::io::stdin().lines().map_while(Result::ok) {
+                if lines.blocking_send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        while asked.recv().await.is_some() {
+            let status = handle.status().await.unwrap();
+            println!("{}", report(&status));
+        }
+        handle.shutdown().await;
+    });
+    std::process::exit(0);
+}
+
+fn report(status: &Status) -> Value {
+    let counters = &status.node.counters;
+    let dropped = DropReason::ALL.iter().map(|reason| {
+        let count = counters.dropped(*reason);
+        (reason.as_str().to_owned(), count.into())
+    });
+    let dropped: serde_json::Map<String, Value> = dropped.collect();
+    let times = &status.node.processing;
+    json!({
+        "received": counters.received,
+        "forwarded": counters.sent(PacketKind::Forward),
+        "dropped": dropped,
+        "delayed": status.node.packets_delayed,
+        "tags": status.node.replay_tags,
+        "connections": status.connections.len(),
+        "processing": times.counts(),
+        "processing_sum_us": times.sum_us(),
+    })
+}
+
+/// The relay as its parent has it.
+pub struct Process {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Process {
+    /// Starts the relay of `net`; `args` bring this program to [`serve_if_child`].
+    pub fn start(net: &Net, replay_dir: Option<&Path>, args: &[&str]) -> Self {
+        let addresses: Vec<_> = net.addresses().iter().map(ToString::to_string).collect();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(args)
+            .env(ADDRESSES, addresses.join(","))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        if let Some(dir) = replay_dir {
+            command.env(REPLAY_DIR, dir);
+        }
+        let mut child = command.spawn().unwrap();
+        let stdin = child.stdin.take();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut process = Self {
+            child,
+            stdin,
+            stdout,
+        };
+        assert_eq!(process.line()["ready"], true);
+        process
+    }
+
+    /// The next line of JSON; what a test harness prints besides is passed over.
+    fn line(&mut self) -> Value {
+        loop {
+            let mut line = String::new();
+            assert!(
+                self.stdout.read_line(&mut line).unwrap() > 0,
+                "the relay has ended"
+            );
+            let json = line.find('{').map(|at| serde_json::from_str(&line[at..]));
+            if let Some(Ok(value)) = json {
+                return value;
+            }
+        }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn status(&mut self) -> Value {
+        writeln!(self.stdin.as_mut().unwrap(), "status").unwrap();
+        self.line()
+    }
+
+    /// Memory in use, in KiB.
+    pub fn memory_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().nth(1));
+        number.unwrap().parse().unwrap()
+    }
+
+    /// SIGKILL: nothing is written, nothing is closed.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stdin = None;
+        // A relay that does not end by itself is ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
