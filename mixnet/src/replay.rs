@@ -224,7 +224,7 @@ impl Replay for ReplayStore {
 fn home(print: Fingerprint, places: usize) -> usize {
     let [a, b, c, d, e] = print.0;
     let print = u64::from_be_bytes([0, 0, 0, a, b, c, d, e]);
-    (u128::from(print) * places as u128 >> (8 * FINGERPRINT_LEN)) as usize
+    ((u128::from(print) * places as u128) >> (8 * FINGERPRINT_LEN)) as usize
 }
 
 /// Four fifths: probes stay within a cache line or two, and a tag costs 6.25 bytes in a full table, 9.4 right after growing.

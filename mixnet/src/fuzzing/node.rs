@@ -101,7 +101,7 @@ pub fn node(data: &[u8]) {
         key: own.key,
         peer: world.peers[0],
         address: own.address,
-        relay: script.byte() % 2 == 0,
+        relay: script.byte().is_multiple_of(2),
         preset: Preset::FAST,
         topology: world.topology.clone(),
         seed: [script.byte(); 32],

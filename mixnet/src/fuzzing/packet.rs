@@ -157,7 +157,7 @@ fn forged(key: &SecretKey, good: &Packet, script: &mut Script<'_>, store: &mut R
 pub fn surb(data: &[u8]) {
     let path = path();
     let mut script = Script::new(data);
-    if script.byte() % 2 == 0 {
+    if script.byte().is_multiple_of(2) {
         let from = usize::from(script.number()) % SURB_LEN;
         let mut block = path.surb;
         for (byte, change) in block[from..].iter_mut().zip(script.rest()) {
