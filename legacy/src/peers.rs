@@ -48,10 +48,10 @@ use self::statics::Static;
 use crate::enode::Enode;
 use crate::identity::NodeId;
 use crate::limits::{
-    BAN_FOR, CANDIDATES_MAX, DIAL_RATIO, DIALS_MAX, DIALS_REMEMBERED_MAX, EVICT_AT,
-    INBOUND_INTERVAL, INBOUND_PEERS_MAX, INBOUND_REMEMBERED_MAX, OUTBOUND_PEERS_MAX,
-    PEERS_PER_SUBNET_MAX, PENDING_MAX, PENDING_PER_IP_MAX, REDIAL_THROTTLED, STABLE_AFTER,
-    STATIC_PEERS_MAX, TRUSTED_PEERS_MAX,
+    BAN_FOR, CANDIDATES_MAX, DIALS_MAX, DIALS_REMEMBERED_MAX, EVICT_AT, INBOUND_INTERVAL,
+    INBOUND_PEERS_MAX, INBOUND_REMEMBERED_MAX, OUTBOUND_PEERS_MAX, PEERS_PER_SUBNET_MAX,
+    PENDING_MAX, PENDING_PER_IP_MAX, REDIAL_THROTTLED, STABLE_AFTER, STATIC_PEERS_MAX,
+    TRUSTED_PEERS_MAX,
 };
 use crate::now::Now;
 use crate::rlpx::Direction;
@@ -145,9 +145,9 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Room for so many strangers, one in [`DIAL_RATIO`] of whom we dial.
-    pub fn of(peers_max: usize) -> Limits {
-        let outbound_max = (peers_max / DIAL_RATIO).max(1);
+    /// Room for so many strangers, one in `ratio` of whom we dial: [`DIAL_RATIO`](crate::limits::DIAL_RATIO) unless there is a reason for another.
+    pub fn split(peers_max: usize, ratio: usize) -> Limits {
+        let outbound_max = (peers_max / ratio.max(1)).max(1);
         Limits {
             inbound_max: peers_max.saturating_sub(outbound_max),
             outbound_max,
@@ -347,7 +347,8 @@ impl Peers {
         let is_stranger = !self.is_favoured(&node);
         if let Some(entry) = self.connections.get_mut(&connection) {
             entry.established = Some(now.mono);
-            entry.is_stranger = is_stranger;
+            // Whoever was favoured when we dialled has no place of a stranger to take.
+            entry.is_stranger &= is_stranger;
         }
         self.present.insert(node, connection);
         Ok(())
@@ -707,5 +708,7 @@ impl Peers {
     }
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

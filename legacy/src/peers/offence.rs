@@ -33,9 +33,11 @@ pub enum Offence {
     LateStatus,
     /// A packet with an envelope of less work than it was told to bring.
     LowPow,
+    /// Such packets again and again, until Whisper ended the connection.
+    LowPowAgain,
     /// A packet that is longer than allowed.
     Oversized,
-    /// It sends more than anybody needs to.
+    /// Packet after packet above the rate that it was told.
     Flood,
     /// It stays connected and takes nothing that is sent to it.
     Mute,
@@ -57,6 +59,7 @@ impl Offence {
         Offence::BadStatus,
         Offence::LateStatus,
         Offence::LowPow,
+        Offence::LowPowAgain,
         Offence::Oversized,
         Offence::Flood,
         Offence::Mute,
@@ -80,8 +83,9 @@ impl Offence {
             Offence::LateStatus => 20,
             // Clocks and versions differ: only many are bad will.
             Offence::LowPow => 1,
+            Offence::LowPowAgain => 50,
             Offence::Oversized => 25,
-            Offence::Flood => 10,
+            Offence::Flood => 50,
             Offence::Mute => 10,
             Offence::MailAbuse => 20,
         }
@@ -101,6 +105,7 @@ impl Offence {
             Offence::BadStatus => "bad_status",
             Offence::LateStatus => "late_status",
             Offence::LowPow => "low_pow",
+            Offence::LowPowAgain => "low_pow_again",
             Offence::Oversized => "oversized",
             Offence::Flood => "flood",
             Offence::Mute => "mute",
@@ -141,7 +146,7 @@ impl Offence {
             wire::Error::Version(_) | wire::Error::BeforeStatus(_) => Offence::BadStatus,
             wire::Error::StatusTimeout(_) => Offence::LateStatus,
             wire::Error::Oversized { .. } => Offence::Oversized,
-            wire::Error::LowPow(_) => Offence::LowPow,
+            wire::Error::LowPow(_) => Offence::LowPowAgain,
             wire::Error::Flood(_) => Offence::Flood,
             wire::Error::Mail(_) => Offence::MailAbuse,
             wire::Error::BothLight | wire::Error::TooManyPeers(_) => return None,

@@ -238,13 +238,13 @@ mod tests {
     #[test]
     fn points_fade_as_fast_whether_somebody_offends_or_not() {
         let (mut standings, start) = (Standings::new(BAN_FOR), Instant::now());
-        // Thrice as often as points fade, for half an hour of points: two of three stay.
-        for step in 0..90 {
+        // Thrice as often as points fade: of five points each, and twelve times, four have faded.
+        for step in 0..12 {
             let now = start + POINT_FADES_AFTER * step / 3;
-            standings.charge_node(now, node(1), Offence::LowPow);
+            standings.charge_node(now, node(1), Offence::SlowHandshake);
         }
-        let points = standings.points(start + POINT_FADES_AFTER * 30, &node(1));
-        assert!((59..=61).contains(&points), "{points}");
+        let points = standings.points(start + POINT_FADES_AFTER * 4, &node(1));
+        assert!((55..=57).contains(&points), "{points}");
     }
 
     #[test]
@@ -271,7 +271,7 @@ mod tests {
         standings.charge_node(now, node(0), Offence::WrongIdentity);
         standings.charge_node(now, node(1), Offence::BadFrame);
         for number in 2..3 * u16::try_from(STANDINGS_MAX).unwrap() {
-            standings.charge_node(now, node(number), Offence::LowPow);
+            standings.charge_node(now, node(number), Offence::SlowHandshake);
             assert!(standings.nodes.entries.len() <= STANDINGS_MAX);
         }
         assert!(standings.is_node_banned(now, &node(0)));
