@@ -20,7 +20,8 @@ const FDS_MIX: u64 = 256;
 /// Descriptors that a node with these settings can come to use.
 pub fn needed(settings: &Settings) -> u64 {
     let roles = &settings.node.roles;
-    let peers = u64::from(settings.whisper.max_peers) + settings.whisper.static_peers.len() as u64;
+    let own = settings.whisper.static_peers.len() + settings.whisper.trusted_peers.len();
+    let peers = u64::from(settings.whisper.max_peers) + own as u64;
     let whisper = if roles.speaks_whisper() {
         peers + peers / 5
     } else {

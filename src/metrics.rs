@@ -58,6 +58,10 @@ metrics! {
     DEVP2P_PEERS Gauge "devp2p_peers" Some("direction"), "Whisper connections";
     DEVP2P_HANDSHAKES Counter "devp2p_handshakes" Some("result"), "RLPx handshakes";
     DEVP2P_DISCONNECTS Counter "devp2p_disconnects" Some("reason"), "Closed connections by reason";
+    DEVP2P_OFFENCES Counter "devp2p_offences" Some("kind"), "Misbehaviour of Whisper peers";
+    DEVP2P_BANS Counter "devp2p_bans" Some("subject"), "Bans that began: of a node, of an address";
+    DEVP2P_BANNED Gauge "devp2p_banned" None, "Bans that hold";
+    DEVP2P_EVICTED Counter "devp2p_evicted" None, "Peers that made room for others because of what they had done";
     MIX_PACKETS Counter "mix_packets" Some("kind"), "Sphinx packets sent";
     MIX_RECEIVED Counter "mix_packets_received" None, "Sphinx packets that neighbours handed over";
     MIX_DROPPED Counter "mix_dropped" Some("reason"), "Sphinx packets and frames that were dropped";

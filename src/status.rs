@@ -72,8 +72,14 @@ pub struct WhisperPeer {
     pub direction: &'static str,
     /// How its program names itself.
     pub client: String,
-    /// Whether the configuration names it.
+    /// Whether it is kept connected.
     pub is_static: bool,
+    /// `static`, `trusted`, `bootstrap`, `discovered` or `stranger`.
+    pub kind: &'static str,
+    /// Whether it comes in although there is no room.
+    pub trusted: bool,
+    /// 0, and one less for each point against it; at -100 it is banned.
+    pub score: i32,
     /// The proof of work that it asks for.
     pub min_pow: f64,
     /// Whether it only receives what it asks for and relays nothing.

@@ -56,6 +56,9 @@ fn snapshot() -> Snapshot {
         direction: "accepted",
         client: "Statusd/v0".into(),
         is_static: false,
+        kind: "stranger",
+        trusted: false,
+        score: 0,
         min_pow: 0.002,
         light: false,
     };

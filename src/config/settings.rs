@@ -46,8 +46,14 @@ pub struct Whisper {
     pub static_peers: Vec<String>,
     /// The least proof of work that is accepted.
     pub min_pow: f64,
-    /// Connections at once, static peers apart.
+    /// Strangers at once, static and trusted peers apart.
     pub max_peers: u16,
+    /// One in so many strangers is dialled.
+    pub dial_ratio: u16,
+    /// Enodes that come in although there is no room.
+    pub trusted_peers: Vec<String>,
+    /// How long a ban lasts, in minutes.
+    pub ban_minutes: u16,
 }
 
 /// The mixnet.
@@ -213,12 +219,16 @@ impl Reader<'_> {
         let listen = self.parsed("whisper", "listen", optional(socket));
         let advertise = self.parsed("whisper", "advertise", optional(ip));
         let static_peers = self.parsed_list("whisper", "static_peers", enodes);
+        let trusted_peers = self.parsed_list("whisper", "trusted_peers", enodes);
         Some(Whisper {
             listen: listen?,
             advertise: advertise?,
             static_peers: static_peers?,
             min_pow: self.number("whisper", "min_pow"),
             max_peers: self.count("whisper", "max_peers"),
+            dial_ratio: self.count("whisper", "dial_ratio"),
+            trusted_peers: trusted_peers?,
+            ban_minutes: self.count("whisper", "ban_minutes"),
         })
     }
 

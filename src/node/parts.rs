@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::legacy::enode::Enode;
 use ::legacy::identity::SecretKey;
+use ::legacy::peers::Limits;
 use ::legacy::shell as whisper_shell;
 use ::legacy::shh::interest::{Dictionary, Hint};
 use ::mixnet::descriptor::Descriptor;
@@ -100,17 +102,20 @@ pub(super) async fn whisper(
         name: "devp2p",
         why: error.to_string(),
     })?;
-    let statics = settings
-        .whisper
-        .static_peers
-        .iter()
-        .map(|text| enode(text))
-        .collect::<Result<Vec<_>, _>>()?;
+    let statics = enodes("whisper.static_peers", &settings.whisper.static_peers)?;
+    let trusted = enodes("whisper.trusted_peers", &settings.whisper.trusted_peers)?;
     let mut config = whisper_shell::Config::new(key);
     config.listen = settings.whisper.listen;
     config.advertise = settings.whisper.advertise;
     config.static_peers = statics;
-    config.limits.inbound_max = settings.whisper.max_peers.into();
+    config.trusted_peers = trusted;
+    config.limits = Limits {
+        ban_for: Duration::from_secs(60 * u64::from(settings.whisper.ban_minutes)),
+        ..Limits::split(
+            settings.whisper.max_peers.into(),
+            settings.whisper.dial_ratio.into(),
+        )
+    };
     // An edge judges nothing for its client: what the bridge brings was judged there, and the client has its own bound.
     config.shh.min_pow = if settings.node.roles.has(Role::Edge) {
         0.0
@@ -128,12 +133,15 @@ pub(super) async fn whisper(
     }))
 }
 
-fn enode(text: &str) -> Result<Enode, StartError> {
-    text.parse().map_err(|error| StartError::Config {
-        key: "whisper.static_peers",
-        why: format!("{text:?} is no enode: {error}"),
-        what_to_do: "write enode://<128 hex digits>@<address>:<port>".to_owned(),
-    })
+fn enodes(key: &'static str, texts: &[String]) -> Result<Vec<Enode>, StartError> {
+    let enode = |text: &String| {
+        text.parse().map_err(|error| StartError::Config {
+            key,
+            why: format!("{text:?} is no enode: {error}"),
+            what_to_do: "write enode://<128 hex digits>@<address>:<port>".to_owned(),
+        })
+    };
+    texts.iter().map(enode).collect()
 }
 
 fn whisper_failed(error: whisper_shell::Error) -> StartError {
@@ -145,6 +153,11 @@ fn whisper_failed(error: whisper_shell::Error) -> StartError {
         },
         whisper_shell::Error::StaticPeer(error) => StartError::Config {
             key: "whisper.static_peers",
+            why: error.to_string(),
+            what_to_do: "correct or remove the entry".to_owned(),
+        },
+        whisper_shell::Error::TrustedPeer(error) => StartError::Config {
+            key: "whisper.trusted_peers",
             why: error.to_string(),
             what_to_do: "correct or remove the entry".to_owned(),
         },

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use ::legacy::peers::{Kind, Offence};
 use ::legacy::rlpx::Direction as Opened;
 use ::legacy::shell as whisper_shell;
 use ::mixnet::counters::PacketKind;
@@ -28,7 +29,7 @@ use crate::status::{
 pub(super) struct Sources {
     identity: Identity,
     started_unix_ms: u64,
-    whisper: Option<(whisper_shell::Handle, Vec<String>)>,
+    whisper: Option<(whisper_shell::Handle, usize)>,
     mix: Option<(mix_shell::Handle, &'static str)>,
     doing: Option<Doing>,
     store: Option<Arc<RocksStore>>,
@@ -45,7 +46,7 @@ impl Sources {
         store: Option<Arc<RocksStore>>,
     ) -> Self {
         let doing = core.map(|core| core.doing.clone());
-        let statics = settings.whisper.static_peers.clone();
+        let statics = settings.whisper.static_peers.len();
         Self {
             identity,
             started_unix_ms: unix_ms(),
@@ -70,7 +71,7 @@ impl Sources {
     pub(super) async fn take(&self) -> Snapshot {
         let mut readings = Readings::default();
         let whisper = match &self.whisper {
-            Some((handle, statics)) => Some(whisper_status(handle, statics, &mut readings).await),
+            Some((handle, statics)) => Some(whisper_status(handle, *statics, &mut readings).await),
             None => None,
         };
         let mix = match &self.mix {
@@ -121,16 +122,11 @@ impl Sources {
 
 async fn whisper_status(
     handle: &whisper_shell::Handle,
-    statics: &[String],
+    statics: usize,
     readings: &mut Readings,
 ) -> WhisperStatus {
     let counters = handle.counters().await;
-    let peers: Vec<WhisperPeer> = handle
-        .peers()
-        .await
-        .iter()
-        .map(|peer| whisper_peer(peer, statics))
-        .collect();
+    let peers: Vec<WhisperPeer> = handle.peers().await.iter().map(whisper_peer).collect();
     for direction in ["dialled", "accepted"] {
         let count = peers
             .iter()
@@ -149,6 +145,19 @@ async fn whisper_status(
     for (reason, count) in &counters.closed {
         readings.count_labelled(&metrics::DEVP2P_DISCONNECTS, reason.clone(), *count);
     }
+    for offence in Offence::ALL {
+        let count = counters.policy.offences.get(offence.as_str());
+        readings.count_labelled(
+            &metrics::DEVP2P_OFFENCES,
+            offence.as_str(),
+            count.copied().unwrap_or(0),
+        );
+    }
+    for (subject, count) in &counters.policy.bans {
+        readings.count_labelled(&metrics::DEVP2P_BANS, *subject, *count);
+    }
+    readings.count(&metrics::DEVP2P_BANNED, counters.banned as u64);
+    readings.count(&metrics::DEVP2P_EVICTED, counters.policy.evicted);
     let shh = &counters.shh;
     readings.count(&metrics::ENVELOPES_RECEIVED, shh.envelopes_received);
     readings.count(&metrics::ENVELOPES_VALIDATED, shh.accepted);
@@ -161,12 +170,12 @@ async fn whisper_status(
     readings.count(&metrics::ENVELOPES_POOLED, counters.pooled as u64);
     WhisperStatus {
         peers,
-        static_peers: statics.len(),
+        static_peers: statics,
         pool_envelopes: counters.pooled,
     }
 }
 
-fn whisper_peer(peer: &whisper_shell::PeerInfo, statics: &[String]) -> WhisperPeer {
+fn whisper_peer(peer: &whisper_shell::PeerInfo) -> WhisperPeer {
     let key = hex::encode(peer.enode.public_key().to_bytes());
     WhisperPeer {
         address: Some(peer.enode.tcp().to_string()),
@@ -175,9 +184,10 @@ fn whisper_peer(peer: &whisper_shell::PeerInfo, statics: &[String]) -> WhisperPe
             Opened::Accepted => "accepted",
         },
         client: peer.client_name.clone(),
-        is_static: statics
-            .iter()
-            .any(|enode| enode.to_lowercase().contains(&key)),
+        is_static: peer.kind == Kind::Static,
+        kind: peer.kind.as_str(),
+        trusted: peer.trusted,
+        score: peer.score,
         min_pow: peer.wants.as_ref().map_or(0.0, |wants| wants.min_pow),
         light: peer.wants.as_ref().is_some_and(|wants| wants.light),
         node_id: key,

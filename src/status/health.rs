@@ -213,6 +213,9 @@ mod tests {
             direction: "dialled",
             client: "x".into(),
             is_static: true,
+            kind: "static",
+            trusted: false,
+            score: 0,
             min_pow: 0.002,
             light: false,
         }

@@ -147,6 +147,12 @@ impl Driver {
         None
     }
 
+    /// Kills the child as `kill -9` does, and waits until it is gone.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("the child runs");
+        self.child.wait().expect("the child ends");
+    }
+
     /// All events so far that fit, taken.
     pub(crate) fn take(&mut self, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
         while let Ok(line) = self.lines.try_recv() {

@@ -3,7 +3,8 @@
 //! | module | content |
 //! |---|---|
 //! | `ours`, `theirs` | the two kinds of nodes, and how they come together |
-//! | `connection` | who dials, what Status says, a full house, pings |
+//! | `connection` | who dials, what Status says, full houses, ends; and which test shows which case |
+//! | `handshakes`, `scripted` | one script for our node and theirs: first packets, Hellos, Status |
 //! | `messages` | payloads, keys and sizes, each way, equal to the last byte |
 //! | `relay` | lines, crosswise arrivals, lives, pools larger than a packet |
 //! | `demands` | bloom filters and proof of work that peers ask for |
@@ -11,9 +12,11 @@
 
 mod connection;
 mod demands;
+mod handshakes;
 mod messages;
 mod ours;
 mod relay;
+mod scripted;
 mod theirs;
 mod vectors;
 

@@ -39,6 +39,8 @@ func gethpeer(port *lines.Port, args []string) error {
 	maxSize := flags.Uint("max-message-size", uint(whisper.DefaultMaxMessageSize), "largest message and packet that is accepted")
 	maxPeers := flags.Int("max-peers", 25, "connections at most")
 	light := flags.Bool("light", false, "behave as a light client")
+	eth := flags.Bool("eth", false, "also offer eth/63, 17 messages long, whose messages are read and ignored")
+	noShh := flags.Bool("no-shh", false, "do not offer Whisper to peers")
 	verbosity := flags.Int("verbosity", int(log.LvlWarn), "log level on standard error, 0 to 5")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -66,7 +68,17 @@ func gethpeer(port *lines.Port, args []string) error {
 	if err != nil {
 		return err
 	}
-	shh, err := whisper.New(stack, &whisper.Config{
+	if *eth {
+		stack.RegisterProtocols([]p2p.Protocol{{Name: "eth", Version: 63, Length: 17, Run: ignore}})
+	}
+	host := stack
+	if *noShh {
+		// Whisper registers with a node that is never started.
+		if host, err = node.New(&node.Config{Name: config.Name, NoUSB: true}); err != nil {
+			return err
+		}
+	}
+	shh, err := whisper.New(host, &whisper.Config{
 		MaxMessageSize:                        uint32(*maxSize),
 		MinimumAcceptedPOW:                    *minPow,
 		RestrictConnectionBetweenLightClients: true,
@@ -90,6 +102,19 @@ func gethpeer(port *lines.Port, args []string) error {
 		err = closing
 	}
 	return err
+}
+
+// ignore is a protocol that has nothing to say.
+func ignore(_ *p2p.Peer, messages p2p.MsgReadWriter) error {
+	for {
+		message, err := messages.ReadMsg()
+		if err != nil {
+			return err
+		}
+		if err := message.Discard(); err != nil {
+			return err
+		}
+	}
 }
 
 func (g *geth) ops() map[string]lines.Op {

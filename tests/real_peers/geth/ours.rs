@@ -87,6 +87,30 @@ impl Ours {
             .expect("a static peer");
     }
 
+    /// Removes a peer, as an operator does.
+    pub(crate) fn remove(&self, enode: &str) -> bool {
+        let enode: legacy::enode::Enode = enode.parse().expect("an enode");
+        self.runtime
+            .block_on(self.handle.remove_peer(enode.node_id()))
+            .expect("it runs")
+    }
+
+    /// Lets a peer in although there is no room.
+    pub(crate) fn trust(&self, enode: &str) {
+        let enode = enode.parse().expect("an enode");
+        self.runtime
+            .block_on(self.handle.add_trusted_peer(enode))
+            .expect("room for a trusted peer");
+    }
+
+    /// Names a peer as discovery does.
+    pub(crate) fn discover(&self, enode: &str) {
+        let enode = enode.parse().expect("an enode");
+        self.runtime
+            .block_on(self.handle.add_candidates(vec![enode]))
+            .expect("it runs");
+    }
+
     pub(crate) fn post(&self, envelope: &Envelope) -> EnvelopeHash {
         self.try_post(envelope).expect("our own envelope is good")
     }

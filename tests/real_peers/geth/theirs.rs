@@ -30,6 +30,11 @@ impl Geth {
         Self { driver, enode, id }
     }
 
+    /// Kills it without a goodbye.
+    pub(crate) fn kill(self) {
+        self.driver.kill();
+    }
+
     pub(crate) fn call(&mut self, op: &str, fields: Value) -> Value {
         self.driver.call(op, fields)
     }
