@@ -81,6 +81,8 @@ pub enum Input<'a> {
     },
     /// The connection is to end.
     Disconnect(DisconnectReason),
+    /// We do not read at the moment: that nothing comes is not the peer's fault.
+    Unread,
     /// The peer took some of the bytes.
     Progress,
     /// The peer took all of the bytes.
@@ -269,6 +271,10 @@ impl Session {
             } => self.share(now.mono, capability, code, payload),
             Input::Disconnect(reason) => {
                 self.close(now.mono, Some(reason), Closed::Ours(reason));
+                Ok(())
+            }
+            Input::Unread => {
+                self.heard = now.mono;
                 Ok(())
             }
             Input::Progress => {

@@ -285,6 +285,9 @@ impl Connection {
                     Err(_) => return Ended::GivenUp,
                 },
                 () = at(deadline) => {
+                    if !self.unread.is_empty() {
+                        self.session.handle(now(), Input::Unread);
+                    }
                     self.session.handle(now(), Input::Tick);
                     None
                 }

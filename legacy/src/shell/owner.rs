@@ -219,8 +219,9 @@ const fn peer_id(id: ConnectionId) -> PeerId {
     PeerId(id.number())
 }
 
-/// Reports that wait for the owner: one per connection of a full house.
-const REPORTS_MAX: usize = 256;
+/// Reports that wait for the owner. Connections take turns to add one, so that few of them keep it fair: behind a flood of
+/// large bundles the next message of an honest peer waits for one of each flooder and these.
+const REPORTS_MAX: usize = 8;
 /// Connections that wait for the owner; more wait in the system's queue.
 const ACCEPTED_MAX: usize = 16;
 /// Events that wait besides those in the channel. Above this no more is taken from peers; what our own requests cause

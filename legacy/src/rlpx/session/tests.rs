@@ -696,6 +696,24 @@ fn pings_keep_a_connection_and_silence_ends_it() {
 }
 
 #[test]
+fn whoever_is_not_read_is_not_silent() {
+    let mut pair = Pair::standard().running();
+    for _ in 0..10 {
+        pair.now = after(pair.now, 15);
+        pair.a.handle(pair.now, Input::Unread);
+        pair.a.handle(pair.now, Input::Tick);
+        pair.a.handle(pair.now, Input::Flushed);
+        assert!(pair.a.open());
+    }
+    for _ in 0..2 {
+        pair.now = after(pair.now, 15);
+        pair.a.handle(pair.now, Input::Tick);
+        pair.a.handle(pair.now, Input::Flushed);
+    }
+    assert_eq!(pair.a.closed(), Closed::Broken(Error::ReadTimeout));
+}
+
+#[test]
 fn a_handshake_has_five_seconds() {
     let now = start();
     let mut end = End::new(Session::accept(now, config(STATIC_B, &[SHH]), [2; 32]));
