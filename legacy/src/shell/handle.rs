@@ -188,7 +188,7 @@ impl Handle {
         self.enode.as_ref()
     }
 
-    /// Tells every peer that we quit, and ends. The task that [`spawn`] returned ends soon after.
+    /// Tells every peer that we quit, and ends. The task that [`spawn`](super::spawn) returned ends soon after.
     pub async fn shutdown(&self) {
         // Where nobody takes it the node has ended already.
         let _ = self.commands.send(Command::Shutdown).await;
