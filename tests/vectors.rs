@@ -126,6 +126,8 @@ fn the_generators_write_these_files() {
         ("status", "status_vectors.py"),
         ("mvds", "mvds_vectors.py"),
         ("rlpx", "rlpx_vectors.py"),
+        ("discv4", "discv4_vectors.py"),
+        ("enr", "enr_vectors.py"),
     ] {
         let made = tempfile::tempdir().unwrap();
         let output = oracle(script, made.path());

@@ -6,7 +6,8 @@
 //!
 //! The digits are the public key and may be of either case. The host is an IPv4 address, or an IPv6 address in brackets; an
 //! IPv4 address inside IPv6 is reduced to itself. Without `discport` the UDP port is the TCP port; 0 means none.
-//! Names are not resolved: that is I/O, and who controls a name controls whom we dial. Spec: enode URL.
+//! Names are not resolved: that is I/O, and who controls a name controls whom we dial. The text of a signed node record
+//! (`enr:…`) is read as well, where it says where its node is. Spec: enode URL.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -14,6 +15,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use crate::enr::{self, EnrError, Record};
 use crate::identity::{KeyError, NodeId, PUBLIC_KEY_LEN, PublicKey};
 
 /// A peer and where to find it.
@@ -32,6 +34,11 @@ impl Enode {
             tcp: SocketAddr::new(tcp.ip().to_canonical(), tcp.port()),
             udp_port: tcp.port(),
         }
+    }
+
+    /// The same peer, where discovery answers on another port.
+    pub const fn with_udp_port(self, udp_port: u16) -> Enode {
+        Enode { udp_port, ..self }
     }
 
     /// Its key.
@@ -53,12 +60,21 @@ impl Enode {
     pub const fn udp_port(&self) -> u16 {
         self.udp_port
     }
+
+    /// The same, as an address.
+    pub const fn udp(&self) -> SocketAddr {
+        SocketAddr::new(self.tcp.ip(), self.udp_port)
+    }
 }
 
 impl FromStr for Enode {
     type Err = EnodeError;
 
     fn from_str(text: &str) -> Result<Enode, EnodeError> {
+        if text.starts_with(enr::SCHEME) {
+            let record: Record = text.parse().map_err(EnodeError::Record)?;
+            return record.enode().ok_or(EnodeError::RecordWithoutAddress);
+        }
         let rest = text.strip_prefix(SCHEME).ok_or(EnodeError::Scheme)?;
         let (key, address) = rest.split_once('@').ok_or(EnodeError::NoAddress)?;
         if key.len() != 2 * PUBLIC_KEY_LEN {
@@ -132,6 +148,12 @@ pub enum EnodeError {
     /// The key has other characters.
     #[error("the key of an enode URL has 128 hex digits and nothing else")]
     KeyDigits,
+    /// The text is a node record, but no good one.
+    #[error("the node record is unusable: {0}")]
+    Record(EnrError),
+    /// The node record does not say where its node is.
+    #[error("the node record names no IP address")]
+    RecordWithoutAddress,
     /// The key is no point on the curve.
     #[error("the key of the enode URL is unusable: {0}")]
     Key(KeyError),
@@ -206,7 +228,7 @@ mod tests {
         let zeros = "0".repeat(128);
         for (text, error) in [
             (String::new(), EnodeError::Scheme),
-            (format!("enr://{KEY}@127.0.0.1:1"), EnodeError::Scheme),
+            (format!("http://{KEY}@127.0.0.1:1"), EnodeError::Scheme),
             (KEY.to_owned(), EnodeError::Scheme),
             (format!("enode://{KEY}"), EnodeError::NoAddress),
             (

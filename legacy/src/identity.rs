@@ -13,7 +13,7 @@ use std::fmt;
 
 use ethereum_types::H256;
 use rand_core::CryptoRng;
-use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
+use secp256k1::ecdsa::{RecoverableSignature, RecoveryId, Signature};
 use secp256k1::{Message, ecdh};
 use thiserror::Error;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -24,6 +24,8 @@ use crate::keccak::keccak256;
 pub const SECRET_KEY_LEN: usize = 32;
 /// Bytes of a public key on the wire.
 pub const PUBLIC_KEY_LEN: usize = 64;
+/// Bytes of a public key in its compressed form.
+pub const COMPRESSED_KEY_LEN: usize = 33;
 /// Bytes of a signature with its recovery id.
 pub const SIGNATURE_LEN: usize = 65;
 /// Bytes of a node id.
@@ -135,6 +137,26 @@ impl PublicKey {
     /// 04 ‖ X ‖ Y, the form of ECIES and of the JSON-RPC.
     pub fn to_prefixed(&self) -> [u8; 1 + PUBLIC_KEY_LEN] {
         self.0.serialize_uncompressed()
+    }
+
+    /// A key from its compressed form, 02 or 03 ‖ X.
+    pub fn from_compressed(bytes: &[u8; COMPRESSED_KEY_LEN]) -> Result<PublicKey, KeyError> {
+        secp256k1::PublicKey::from_byte_array_compressed(*bytes)
+            .map(PublicKey)
+            .map_err(|_| KeyError::NotOnCurve)
+    }
+
+    /// 02 or 03 ‖ X, the form of node records.
+    pub fn to_compressed(&self) -> [u8; COMPRESSED_KEY_LEN] {
+        self.0.serialize()
+    }
+
+    /// Whether this key made a signature r ‖ s over these 32 bytes. A high `s` is refused, as go-ethereum does where it
+    /// verifies instead of recovering.
+    pub fn verify(&self, digest: &[u8; 32], signature: &[u8; 64]) -> Result<(), KeyError> {
+        Signature::from_compact(signature)
+            .and_then(|signature| signature.verify(Message::from_digest(*digest), &self.0))
+            .map_err(|_| KeyError::Signature)
     }
 
     /// The node id of whoever holds the secret key.
@@ -296,6 +318,34 @@ mod tests {
         signature[..32].fill(0);
         assert_eq!(
             PublicKey::recover(&digest, &signature),
+            Err(KeyError::Signature)
+        );
+    }
+
+    #[test]
+    fn compressed_keys_and_plain_signatures() {
+        let key = secret("b71c71a67e1177ad4e901695e1b4b9ee17ae16c6668d313eac2f96dbcda3f291");
+        let compressed = key.public().to_compressed();
+        assert_eq!(
+            hex::encode(compressed),
+            "03ca634cae0d49acb401d8a4c6b6fe8c55b70d115bf400769cc1400f3258cd3138"
+        );
+        assert_eq!(PublicKey::from_compressed(&compressed), Ok(key.public()));
+        for prefix in [0, 1, 4, 6] {
+            let mut bad = compressed;
+            bad[0] = prefix;
+            assert_eq!(PublicKey::from_compressed(&bad), Err(KeyError::NotOnCurve));
+        }
+        let digest = keccak256(b"digest");
+        let mut signature: [u8; 64] = key.sign(&digest)[..64].try_into().unwrap();
+        assert_eq!(key.public().verify(&digest, &signature), Ok(()));
+        assert_eq!(
+            key.public().verify(&keccak256(b"other"), &signature),
+            Err(KeyError::Signature)
+        );
+        signature[63] ^= 1;
+        assert_eq!(
+            key.public().verify(&digest, &signature),
             Err(KeyError::Signature)
         );
     }

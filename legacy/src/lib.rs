@@ -6,11 +6,12 @@
 //! | module | content |
 //! |---|---|
 //! | [`identity`] | secret key, public key, node id |
-//! | [`enode`] | the text form of a peer's address |
+//! | [`enode`], [`enr`] | the text form of a peer's address; its signed record |
 //! | [`rlp`], [`keccak`] | the encoding and the hash that everything here is built on |
 //! | [`rlpx`] | encrypted transport: ECIES, handshake, frames, Hello, capabilities, one session per connection |
 //! | [`shh`] | Whisper v6: envelopes, proof of work, pool, peers |
 //! | [`mailserver`] | keeps envelopes for those who are away: server, client, sync between servers |
+//! | [`discv4`] | discovery: who is out there |
 //! | [`peers`] | whom to dial, when to try again, whom to let in |
 //! | [`limits`] | every bound of the transport, each with its reason |
 //! | `shell` | sockets and timers, behind the feature |
@@ -20,7 +21,9 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod discv4;
 pub mod enode;
+pub mod enr;
 pub mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;

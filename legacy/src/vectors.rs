@@ -3,6 +3,7 @@
 //! Each kind, with its fields and its closed list of reasons, is described where it is run.
 
 mod connection;
+mod discovery;
 mod frame;
 mod hello;
 mod key;
@@ -32,6 +33,9 @@ impl Refusal {
 /// Runs one vector. `None`: the kind is not one of this crate.
 pub fn run(kind: &str, input: &Value) -> Option<Result<Value, Refusal>> {
     match kind {
+        "discv4-packet" => Some(discovery::packet(input)),
+        "discv4-neighbour" => Some(discovery::neighbour(input)),
+        "enr-text" => Some(discovery::record(input)),
         "rlpx-auth" => Some(rlpx::auth(input)),
         "rlpx-ack" => Some(rlpx::ack(input)),
         "rlpx-secrets" => Some(secrets::secrets(input)),

@@ -10,13 +10,14 @@ import (
 
 func main() {
 	roles := map[string]func(*lines.Port, []string) error{
+		"discv4peer": discv4peer,
 		"gethpeer":   gethpeer,
 		"mvdspeer":   runMvdspeer,
 		"rpcpeer":    runRpcpeer,
 		"vectorpeer": vectorpeer,
 	}
 	if len(os.Args) < 2 || roles[os.Args[1]] == nil {
-		lines.Fail(fmt.Errorf("usage: %s gethpeer|mvdspeer|rpcpeer|vectorpeer [flags]", os.Args[0]))
+		lines.Fail(fmt.Errorf("usage: %s discv4peer|gethpeer|mvdspeer|rpcpeer|vectorpeer [flags]", os.Args[0]))
 	}
 	if err := roles[os.Args[1]](lines.Open(), os.Args[2:]); err != nil {
 		lines.Fail(err)
