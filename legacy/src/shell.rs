@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! listener ─▶ owner ◀─▶ one task per connection ◀─▶ TCP
-//!               ▲ │
-//!        Handle ┘ └▶ Event
+//!               ▲ │ ▲
+//!        Handle ┘ │ └ discovery ◀─▶ UDP
+//!                 └▶ Event
 //! ```
 //!
 //! One task owns [`Peers`](crate::peers::Peers) and [`shh::Node`]; each connection's task owns its
@@ -13,8 +14,10 @@
 mod archive;
 mod connection;
 mod counters;
+pub mod discovery;
 mod handle;
 mod listener;
+mod nat;
 mod owner;
 
 use std::io;
@@ -23,11 +26,13 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 pub use self::counters::{Counters, MailCounters};
 pub use self::handle::{Handle, Refused};
+pub use self::nat::{NatPolicy, NatPolicyError};
 use self::owner::Owner;
 use crate::enode::Enode;
 use crate::error::Blame;
@@ -65,6 +70,8 @@ pub struct Config {
     pub packet_len_max: usize,
     /// How many strangers there may be.
     pub limits: Limits,
+    /// How peers are discovered; none: not at all. It needs an address to listen on.
+    pub discovery: Option<discovery::Config>,
     /// Whisper itself.
     pub shh: shh::Config,
     /// Keeps envelopes for those who are away; `None`: this node is no mailserver.
@@ -104,6 +111,7 @@ impl Config {
             other_capabilities: Vec::new(),
             packet_len_max: PACKET_LEN_MAX,
             limits: Limits::default(),
+            discovery: None,
             shh: shh::Config::default(),
             mailserver: None,
         }
@@ -113,17 +121,58 @@ impl Config {
 /// Starts a node. Must be called within a tokio runtime.
 ///
 /// The task ends after [`Handle::shutdown`], or when every handle is gone; by then every connection is closed.
-pub fn spawn(config: Config) -> Result<(Handle, mpsc::Receiver<Event>, JoinHandle<()>), Error> {
-    let listener = config.listen.map(listener::bind).transpose()?;
+pub fn spawn(mut config: Config) -> Result<(Handle, mpsc::Receiver<Event>, JoinHandle<()>), Error> {
+    let (listener, socket) = bind(&config)?;
     let enode = listener.as_ref().map(|(_, address)| {
         let ip = config.advertise.unwrap_or_else(|| address.ip());
         Enode::new(config.key.public(), SocketAddr::new(ip, address.port()))
     });
+    let (discovery, found) = match (config.discovery.take(), socket) {
+        (Some(discovery), Some(socket)) => {
+            let (key, advertise) = (config.key.clone(), config.advertise);
+            let (discovery, info) = discovery::start(discovery, socket, key, advertise)?;
+            (Some(discovery), Some(info))
+        }
+        (Some(_), None) | (None, _) => (None, None),
+    };
     let (commands, received) = mpsc::channel(COMMANDS_MAX);
     let (events, receiver) = mpsc::channel(EVENTS_MAX);
     let owner = Owner::new(config, events, received)?;
-    let task = tokio::spawn(owner.run(listener.map(|(listener, _)| listener)));
-    Ok((Handle { commands, enode }, receiver, task))
+    let discovery = discovery.map(|discovery| (discovery, commands.downgrade()));
+    let task = tokio::spawn(owner.run(listener.map(|(listener, _)| listener), discovery));
+    let handle = Handle {
+        commands,
+        enode,
+        discovery: found,
+    };
+    Ok((handle, receiver, task))
+}
+
+type Bound = (Option<(TcpListener, SocketAddr)>, Option<UdpSocket>);
+
+/// Takes the TCP address, and with discovery the UDP address of the same number.
+fn bind(config: &Config) -> Result<Bound, Error> {
+    let Some(address) = config.listen else {
+        return Ok((None, None));
+    };
+    let mut tries = if address.port() == 0 {
+        FREE_PORT_TRIES
+    } else {
+        1
+    };
+    loop {
+        tries -= 1;
+        let (listener, local) = listener::bind(address)?;
+        if config.discovery.is_none() {
+            return Ok((Some((listener, local)), None));
+        }
+        match discovery::bind(local) {
+            Ok(socket) => return Ok((Some((listener, local)), Some(socket))),
+            Err(error) if tries == 0 => return Err(error),
+            // A port that is free for TCP may be taken for UDP.
+            Err(_) => {}
+        }
+    }
 }
 
 /// What happens, in order.
@@ -218,6 +267,16 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
+    /// The UDP address is taken, or not ours.
+    #[error(
+        "cannot listen for discovery on {address} (UDP): {source}; choose another address or stop what uses it"
+    )]
+    Discovery {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
     /// There is no randomness.
     #[error("the system gives no random numbers")]
     Random,
@@ -239,7 +298,10 @@ impl Error {
     /// Whose fault it is.
     pub const fn blame(&self) -> Blame {
         match self {
-            Error::Listen { .. } | Error::StaticPeer(_) | Error::TrustedPeer(_) => Blame::Config,
+            Error::Listen { .. }
+            | Error::Discovery { .. }
+            | Error::StaticPeer(_)
+            | Error::TrustedPeer(_) => Blame::Config,
             Error::Random | Error::Archive(_) | Error::Thread(_) => Blame::Local,
         }
     }
@@ -269,6 +331,8 @@ fn capabilities(config: &Config) -> Vec<Capability> {
     capabilities
 }
 
+/// Ports that are tried where any will do: a few are enough to find one that is free for both protocols.
+const FREE_PORT_TRIES: usize = 8;
 /// Requests that wait for the owner: it answers in microseconds, more would hide a fault.
 const COMMANDS_MAX: usize = 64;
 /// Events that wait for whoever reads them: two seconds' worth of a busy network.

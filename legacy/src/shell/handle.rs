@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::owner::Command;
-use super::{Counters, PeerInfo};
+use super::{Counters, PeerInfo, discovery};
 use crate::enode::Enode;
 use crate::identity::NodeId;
 use crate::mailserver::{History, HistoryError, HistoryRequest, SyncError, SyncRequest, Synced};
@@ -19,6 +19,7 @@ use crate::shh::{self, Bloom, Envelope, EnvelopeHash, Reject};
 pub struct Handle {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) enode: Option<Enode>,
+    pub(super) discovery: Option<watch::Receiver<discovery::Info>>,
 }
 
 impl Handle {
@@ -186,6 +187,11 @@ impl Handle {
     /// Our own enode, if we listen.
     pub const fn local_enode(&self) -> Option<&Enode> {
         self.enode.as_ref()
+    }
+
+    /// What discovery says about itself, our own record among it; nothing if it is off.
+    pub fn discovery(&self) -> Option<discovery::Info> {
+        Some(self.discovery.as_ref()?.borrow().clone())
     }
 
     /// Tells every peer that we quit, and ends. The task that [`spawn`](super::spawn) returned ends soon after.

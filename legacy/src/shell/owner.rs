@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout_at};
 use tracing::info;
@@ -27,6 +27,7 @@ pub(super) use self::commands::Command;
 use self::connections::Connection;
 use self::mail::{Mail, Returned};
 use super::connection::{Report, Reports};
+use super::discovery::Discovery;
 use super::{Config, Counters, Error, Event, capabilities, listener, now, seed};
 use crate::peers::{self, ConnectionId, Peers};
 use crate::rlpx::disconnect::DisconnectReason;
@@ -99,7 +100,11 @@ impl Owner {
     }
 
     /// One event at a time, until somebody wants it to end.
-    pub(super) async fn run(mut self, listener: Option<TcpListener>) {
+    pub(super) async fn run(
+        mut self,
+        listener: Option<TcpListener>,
+        discovery: Option<(Discovery, mpsc::WeakSender<Command>)>,
+    ) {
         let (accept, mut accepted) = mpsc::channel(ACCEPTED_MAX);
         // Without a listener this end stays open, so that the channel is silent and not closed.
         let (_silent, door) = match listener {
@@ -109,6 +114,12 @@ impl Owner {
             ),
             None => (Some(accept), None),
         };
+        // Discovery ends when this is dropped.
+        let discovering = discovery.map(|(discovery, owner)| {
+            let (stop, stopped) = oneshot::channel();
+            self.tasks.spawn(discovery.run(owner, stopped));
+            stop
+        });
         loop {
             self.drain();
             let has_room = self.backlog.len() < BACKLOG_MAX;
@@ -142,6 +153,7 @@ impl Owner {
         if let Some(door) = door {
             door.abort();
         }
+        drop(discovering);
         self.shut_down().await;
     }
 

@@ -120,15 +120,9 @@ impl Node {
     }
 
     fn refresh(&mut self, now: Now) {
-        let mut seeds: Vec<Contact> = self
-            .upkeep
-            .remembered
-            .values()
-            .filter_map(|seed| Contact::from_enode(&seed.enode))
-            .collect();
-        for _ in 0..SEEDS_MAX.min(seeds.len()) {
-            let pick = self.rng.next_u32() as usize % seeds.len();
-            self.table.seen(now.mono, seeds.swap_remove(pick));
+        // Who was there once is asked again when nobody else is left.
+        if self.table.alive() == 0 {
+            self.try_remembered(now);
         }
         for contact in &self.upkeep.bootnodes {
             self.table.seen(now.mono, *contact);
@@ -138,6 +132,19 @@ impl Node {
         for _ in 0..RANDOM_WALKS {
             let target = self.random_target();
             self.walk.queue_own(target);
+        }
+    }
+
+    fn try_remembered(&mut self, now: Now) {
+        let mut seeds: Vec<Contact> = self
+            .upkeep
+            .remembered
+            .values()
+            .filter_map(|seed| Contact::from_enode(&seed.enode))
+            .collect();
+        for _ in 0..SEEDS_MAX.min(seeds.len()) {
+            let pick = self.rng.next_u32() as usize % seeds.len();
+            self.table.seen(now.mono, seeds.swap_remove(pick));
         }
     }
 

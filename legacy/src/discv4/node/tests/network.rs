@@ -176,7 +176,7 @@ impl Network {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Everybody knows one node only, and a packet in ten is lost.
     #[test]
@@ -220,9 +220,9 @@ fn who_leaves_is_forgotten_and_who_comes_is_found() {
     }
     network.run(1800);
     for n in 0..15 {
-        let table = network.node(n).table();
+        let known = network.node(n).table().closest(&id(n), 16, true);
         assert!(
-            (15..20).all(|gone| table.get(&id(gone)).is_none()),
+            known.len() >= 12 && (15..20).all(|gone| known.iter().all(|one| one.id() != id(gone))),
             "node {n}"
         );
     }
