@@ -6,6 +6,7 @@
 //!   ferry.json    which roles the keys and the database belong to
 //!   keys/         mode 0700, one file of mode 0600 per key
 //!   topology.json the relay list (put there by the operator)
+//!   whisper.nodes Whisper nodes that discovery knew last, and this node's own record
 //!   db/           the database of a bridge or an edge
 //!   lock          held by a running node
 //! ```
@@ -183,6 +184,11 @@ impl Directory {
     /// `replay/`.
     pub fn replay(&self) -> PathBuf {
         self.path.join("replay")
+    }
+
+    /// What discovery keeps for the next start.
+    pub fn whisper_nodes(&self) -> PathBuf {
+        self.path.join("whisper.nodes")
     }
 
     fn marker(&self) -> PathBuf {

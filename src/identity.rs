@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 
 use legacy::enode::{Enode, EnodeError};
+use legacy::enr::{Place, Record};
 use legacy::identity::SecretKey as NodeKey;
 use mixnet::Transport;
 use mixnet::descriptor::{Capabilities, Descriptor, Statement};
@@ -19,6 +20,9 @@ use crate::role::{Role, Roles};
 /// Epoch of the mix key in a static relay list: keys do not rotate there.
 const STATIC_EPOCH: u32 = 0;
 
+/// The number of a node's record until it says something else.
+const FIRST_RECORD: u64 = 1;
+
 /// The public side of a node, as `ferry id` prints it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Identity {
@@ -26,6 +30,8 @@ pub struct Identity {
     pub roles: Roles,
     /// For Whisper peers.
     pub enode: Option<String>,
+    /// The same and more, signed.
+    pub enr: Option<String>,
     /// Where it listens for them.
     pub whisper: Option<SocketAddr>,
     /// The libp2p identity.
@@ -56,17 +62,15 @@ impl Identity {
             _ => None,
         };
         let descriptor = descriptor(settings, keys)?;
+        let place = keys.devp2p.as_ref().map(|key| enode(key, settings));
+        let place = place.transpose()?.flatten();
         let public = |secret: &Secret| {
             hex::encode(SecretKey::from_bytes(*secret.expose()).public().as_bytes())
         };
         Ok(Self {
             roles,
-            enode: keys
-                .devp2p
-                .as_ref()
-                .map(|key| enode(key, settings))
-                .transpose()?
-                .flatten(),
+            enode: place.as_ref().map(|(enode, _)| enode.to_string()),
+            enr: place.map(|(_, record)| record.to_string()),
             whisper: settings.whisper.listen,
             peer_id,
             multiaddr,
@@ -138,8 +142,8 @@ pub fn peer_id(peer: &PeerKey) -> Result<String, Failure> {
         .map_err(|error| Failure::bug("the libp2p key has no peer id", error.to_string()))
 }
 
-/// The node's enode; none if it does not listen.
-fn enode(key: &Secret, settings: &Settings) -> Result<Option<String>, Failure> {
+/// The node's enode, and its record as it is before discovery ever ran; none if it does not listen.
+fn enode(key: &Secret, settings: &Settings) -> Result<Option<(Enode, Record)>, Failure> {
     let Some(listen) = settings.whisper.listen else {
         return Ok(None);
     };
@@ -151,7 +155,10 @@ fn enode(key: &Secret, settings: &Settings) -> Result<Option<String>, Failure> {
         listen.ip()
     };
     let address = SocketAddr::new(settings.whisper.advertise.unwrap_or(own), listen.port());
-    Ok(Some(Enode::new(key.public(), address).to_string()))
+    let enode = Enode::new(key.public(), address);
+    let mut place = Place::new(address.ip(), enode.udp_port(), address.port());
+    place.udp = place.udp.filter(|_| settings.whisper.discovery);
+    Ok(Some((enode, Record::sign(&key, FIRST_RECORD, place))))
 }
 
 /// Whether `text` is an enode that can be dialled.
@@ -162,6 +169,17 @@ pub fn check_enode(text: &str) -> Result<(), String> {
     let address = enode.tcp();
     if address.port() == 0 || address.ip().is_unspecified() {
         return Err(format!("{address} cannot be dialled"));
+    }
+    Ok(())
+}
+
+/// Whether `text` is an enode or a record of a node that discovery can ask.
+pub fn check_bootnode(text: &str) -> Result<(), String> {
+    let enode: Enode = text.parse().map_err(|error: EnodeError| {
+        format!("{error}; write enode://<128 hexadecimal digits>@<IP>:<port>, or enr:…")
+    })?;
+    if enode.udp_port() == 0 || enode.udp().ip().is_unspecified() {
+        return Err("it names no UDP port that can be asked".to_owned());
     }
     Ok(())
 }
@@ -228,6 +246,8 @@ mod tests {
         let enode = id.enode.unwrap();
         assert!(enode.ends_with("@203.0.113.8:30303"), "{enode}");
         check_enode(&enode).unwrap();
+        let record: Record = id.enr.unwrap().parse().unwrap();
+        assert_eq!(record.enode().unwrap().to_string(), enode);
         let peer_id = id.peer_id.unwrap();
         assert!(peer_id.starts_with("16Uiu2HA"), "{peer_id}");
         assert_eq!(
@@ -244,6 +264,7 @@ mod tests {
         assert!(edge.enode.unwrap().ends_with("@127.0.0.1:30303"));
         let relay = identity("relay", "");
         assert_eq!((relay.enode, relay.gateway_key), (None, None));
+        assert_eq!(relay.enr, None);
         let address = relay.descriptor.unwrap()["address"]
             .as_str()
             .unwrap()

@@ -70,7 +70,7 @@ pub async fn start(
         true => Some(parts::store(&directory)?),
         false => None,
     };
-    let mut whisper = parts::whisper(&settings, &keys).await?;
+    let mut whisper = parts::whisper(&settings, &directory, &keys).await?;
     let mut mix = parts::mix(&settings, &directory, &keys, &topology)?;
 
     let watching = Watching {

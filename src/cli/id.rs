@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use legacy::enr::Record;
+use legacy::shell::discovery::read_file;
+
 use super::out;
 use crate::config::{ConfigError, Settings, Sources, load};
 use crate::directory::Directory;
@@ -13,7 +16,7 @@ use crate::failure::Failure;
 use crate::identity::Identity;
 use crate::keystore::Keys;
 
-/// Prints the public side of a node as JSON: enode, peer id, signed descriptor, every address.
+/// Prints the public side of a node as JSON: enode, node record, peer id, signed descriptor, every address.
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// The node's directory.
@@ -36,7 +39,18 @@ pub(super) fn run(options: &Options) -> Result<Exit, Failure> {
 pub(crate) fn identity(directory: &Directory) -> Result<Identity, Failure> {
     let settings = settings(directory, &[])?;
     let keys = Keys::load(directory, &settings.node.roles)?;
-    Identity::new(&settings, &keys)
+    let mut identity = Identity::new(&settings, &keys)?;
+    // What discovery has learned about this node's own address is in the record of its last run.
+    let stored = read_file(&directory.whisper_nodes()).record;
+    let stored = stored.filter(|_| settings.whisper.discovery);
+    let same_node = |record: &Record| {
+        let first = identity.enr.as_deref().and_then(|enr| enr.parse().ok());
+        first.is_some_and(|first: Record| first.public_key() == record.public_key())
+    };
+    if let Some(record) = stored.filter(same_node) {
+        identity.enr = Some(record.to_string());
+    }
+    Ok(identity)
 }
 
 /// The settings of the node in `directory`, with `--set` options; checked.

@@ -513,6 +513,8 @@ mod tests {
                 "a list of strings",
             ),
             ("[whisper]\nstatic_peers = [1]", "a list of strings"),
+            ("[whisper]\ndiscovery = true", "one of \"auto\""),
+            ("[whisper]\nbootnodes = \"enode://\"", "a list of strings"),
             ("[mix]\npreset = \"quick\"", "one of \"fast\""),
             ("[bridge]\nreseal = 1", "true or false"),
             ("[log.level]\nx = 1", "a table"),
@@ -523,6 +525,66 @@ mod tests {
                 "{line}: {found:?}"
             );
         }
+    }
+
+    #[test]
+    fn discovery_follows_the_role_and_the_address() {
+        for (text, on) in [
+            ("roles = [\"whisper\"]", true),
+            ("roles = [\"bridge\"]", true),
+            ("roles = [\"relay\"]", false),
+            ("roles = [\"edge\"]", false),
+            (
+                "roles = [\"whisper\"]\n[whisper]\nlisten = \"127.0.0.1:1\"",
+                false,
+            ),
+            ("roles = [\"whisper\"]\n[whisper]\nlisten = \"\"", false),
+            (
+                "roles = [\"whisper\"]\n[whisper]\nlisten = \"127.0.0.1:1\"\ndiscovery = \"yes\"",
+                true,
+            ),
+            ("roles = [\"bridge\"]\n[whisper]\ndiscovery = \"no\"", false),
+        ] {
+            let sources = Sources {
+                file: Some(("c".into(), format!("[node]\n{text}\n"))),
+                ..Sources::default()
+            };
+            let settings = load(&sources, Path::new("d")).unwrap();
+            assert_eq!(settings.whisper.discovery, on, "{text}");
+        }
+    }
+
+    #[test]
+    fn discovery_and_routers_need_what_they_need() {
+        let listen = "[whisper]\nlisten = \"127.0.0.1:1\"\n";
+        for (role, text, part) in [
+            ("edge", "[whisper]\ndiscovery = \"yes\"", "never looks"),
+            (
+                "bridge",
+                "[whisper]\nlisten = \"\"\ndiscovery = \"yes\"",
+                "needs the address",
+            ),
+            ("bridge", &format!("{listen}nat = \"any\""), "is off here"),
+            ("bridge", "[whisper]\nnat = \"router\"", "extip:"),
+            ("bridge", "[whisper]\nnat = \"extip:x\"", "IP address"),
+            ("bridge", "[whisper]\nbootnodes = [\"enr:-\"]", "base64"),
+            ("bridge", "[whisper]\nbootnodes = [\"1.2.3.4:5\"]", "enode"),
+        ] {
+            let found = errors(&format!("[node]\nroles = [\"{role}\"]\n{text}\n"));
+            assert!(
+                found.len() == 1 && found[0].contains(part),
+                "{text}: {found:?}"
+            );
+        }
+        let sources = Sources {
+            file: Some((
+                "c".into(),
+                "[node]\nroles = [\"bridge\"]\n[whisper]\nnat = \"extip:90.1.2.3\"\n".into(),
+            )),
+            ..Sources::default()
+        };
+        let settings = load(&sources, Path::new("d")).unwrap();
+        assert_eq!(settings.whisper.advertise.unwrap().to_string(), "90.1.2.3");
     }
 
     #[test]

@@ -219,6 +219,27 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         section: "whisper",
+        name: "discovery",
+        form: Form::Word(&["auto", "yes", "no"]),
+        default: |_| Value::text("auto"),
+        why: "Find peers by discv4, over UDP at the port of `listen`. auto: role whisper or bridge, where `listen` is not loopback.",
+    },
+    Key {
+        section: "whisper",
+        name: "bootnodes",
+        form: Form::List,
+        default: |_| Value::List(vec![]),
+        why: "Enodes or node records (enr:…) from which discovery starts. Without any, only what the last run knew.",
+    },
+    Key {
+        section: "whisper",
+        name: "nat",
+        form: Form::Text,
+        default: |_| Value::text("none"),
+        why: "How peers get through your router: none, upnp, pmp (PCP or NAT-PMP), any, or extip: and its outer IP address.",
+    },
+    Key {
+        section: "whisper",
         name: "min_pow",
         form: Form::Number(0.0, 1000.0),
         default: |_| Value::Number(0.001),

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
+use legacy::shell::NatPolicy;
+
 use super::check::{ConfigError, Origin, Values};
 use super::schema::{self, Value};
 use crate::role::{Role, Roles};
@@ -44,6 +46,12 @@ pub struct Whisper {
     pub advertise: Option<IpAddr>,
     /// Enodes to stay connected to.
     pub static_peers: Vec<String>,
+    /// Find peers by discv4.
+    pub discovery: bool,
+    /// Enodes or node records from which discovery starts.
+    pub bootnodes: Vec<String>,
+    /// How peers get through a router.
+    pub nat: NatPolicy,
     /// The least proof of work that is accepted.
     pub min_pow: f64,
     /// Strangers at once, static and trusted peers apart.
@@ -188,7 +196,7 @@ impl Reader<'_> {
         let roles = self.parsed_list("node", "roles", |names| {
             Roles::from_names(names.iter().map(String::as_str))
         });
-        let whisper = self.whisper();
+        let whisper = self.whisper(roles.as_ref());
         let mix = self.mix(directory);
         let edge = self.edge();
         let reseal = self.flag("bridge", "reseal");
@@ -215,15 +223,37 @@ impl Reader<'_> {
         })
     }
 
-    fn whisper(&mut self) -> Option<Whisper> {
+    fn whisper(&mut self, roles: Option<&Roles>) -> Option<Whisper> {
         let listen = self.parsed("whisper", "listen", optional(socket));
         let advertise = self.parsed("whisper", "advertise", optional(ip));
         let static_peers = self.parsed_list("whisper", "static_peers", enodes);
         let trusted_peers = self.parsed_list("whisper", "trusted_peers", enodes);
+        let bootnodes = self.parsed_list("whisper", "bootnodes", bootnodes);
+        let nat = self.parsed("whisper", "nat", |text| {
+            text.parse::<NatPolicy>()
+                .map_err(|why| format!("{text:?}: {why}"))
+        });
+        let (listen, nat) = (listen?, nat?);
+        let is_public = listen.is_some_and(|address: SocketAddr| !address.ip().is_loopback());
+        let serves = roles.is_some_and(|roles| {
+            !roles.has(Role::Edge) && (roles.has(Role::Whisper) || roles.has(Role::Bridge))
+        });
+        let discovery = match self.text("whisper", "discovery").as_str() {
+            "yes" => true,
+            "no" => false,
+            _ => is_public && serves,
+        };
+        let arranged = match nat {
+            NatPolicy::External(ip) => Some(ip),
+            NatPolicy::None | NatPolicy::Upnp | NatPolicy::Pmp | NatPolicy::Any => None,
+        };
         Some(Whisper {
-            listen: listen?,
-            advertise: advertise?,
+            listen,
+            advertise: advertise?.or(arranged),
             static_peers: static_peers?,
+            discovery,
+            bootnodes: bootnodes?,
+            nat,
             min_pow: self.number("whisper", "min_pow"),
             max_peers: self.count("whisper", "max_peers"),
             dial_ratio: self.count("whisper", "dial_ratio"),
@@ -313,6 +343,27 @@ impl Reader<'_> {
                 let why = "an edge never dials the Whisper network; leave the list empty";
                 self.wrong("whisper", "static_peers", why.to_owned());
             }
+            if whisper.discovery {
+                let why = "an edge never looks for Whisper peers; write \"no\" or \"auto\"";
+                self.wrong("whisper", "discovery", why.to_owned());
+            }
+        }
+        self.discovers(whisper);
+    }
+
+    /// What discovery and a router cannot do without.
+    fn discovers(&mut self, whisper: &Whisper) {
+        if whisper.discovery && whisper.listen.is_none() {
+            let why = "discovery needs the address of whisper.listen; name one, or write \"no\"";
+            self.wrong("whisper", "discovery", why.to_owned());
+        }
+        let asks = matches!(
+            whisper.nat,
+            NatPolicy::Upnp | NatPolicy::Pmp | NatPolicy::Any
+        );
+        if asks && !whisper.discovery {
+            let why = "a router is asked on behalf of discovery, which is off here: switch it on, or forward the port by hand and write \"none\" or \"extip:\" and the outer address";
+            self.wrong("whisper", "nat", why.to_owned());
         }
     }
 
@@ -465,6 +516,13 @@ fn key_start(text: &str) -> Result<String, String> {
 fn enodes(list: &[String]) -> Result<Vec<String>, String> {
     for text in list {
         crate::identity::check_enode(text).map_err(|why| format!("{text:?}: {why}"))?;
+    }
+    Ok(list.to_vec())
+}
+
+fn bootnodes(list: &[String]) -> Result<Vec<String>, String> {
+    for text in list {
+        crate::identity::check_bootnode(text).map_err(|why| format!("{text:?}: {why}"))?;
     }
     Ok(list.to_vec())
 }

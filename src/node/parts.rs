@@ -92,6 +92,7 @@ async fn ended(what: &str, task: &mut JoinHandle<()>) -> StartError {
 /// Starts Whisper, if a role speaks it.
 pub(super) async fn whisper(
     settings: &Settings,
+    directory: &Directory,
     keys: &Keys,
 ) -> Result<Option<Whisper>, StartError> {
     if !settings.node.roles.speaks_whisper() {
@@ -108,6 +109,11 @@ pub(super) async fn whisper(
     config.listen = settings.whisper.listen;
     config.advertise = settings.whisper.advertise;
     config.static_peers = statics;
+    if settings.whisper.discovery {
+        let discovery = discovery(settings, directory)?;
+        config.bootstrap_peers = discovery.bootnodes.clone();
+        config.discovery = Some(discovery);
+    }
     config.trusted_peers = trusted;
     config.limits = Limits {
         ban_for: Duration::from_secs(60 * u64::from(settings.whisper.ban_minutes)),
@@ -133,12 +139,23 @@ pub(super) async fn whisper(
     }))
 }
 
+fn discovery(
+    settings: &Settings,
+    directory: &Directory,
+) -> Result<whisper_shell::discovery::Config, StartError> {
+    Ok(whisper_shell::discovery::Config {
+        bootnodes: enodes("whisper.bootnodes", &settings.whisper.bootnodes)?,
+        file: Some(directory.whisper_nodes()),
+        nat: settings.whisper.nat,
+    })
+}
+
 fn enodes(key: &'static str, texts: &[String]) -> Result<Vec<Enode>, StartError> {
     let enode = |text: &String| {
         text.parse().map_err(|error| StartError::Config {
             key,
             why: format!("{text:?} is no enode: {error}"),
-            what_to_do: "write enode://<128 hex digits>@<address>:<port>".to_owned(),
+            what_to_do: "write enode://<128 hex digits>@<address>:<port>, or enr:…".to_owned(),
         })
     };
     texts.iter().map(enode).collect()
@@ -147,6 +164,11 @@ fn enodes(key: &'static str, texts: &[String]) -> Result<Vec<Enode>, StartError>
 fn whisper_failed(error: whisper_shell::Error) -> StartError {
     match error {
         whisper_shell::Error::Listen { address, source } => StartError::Listen {
+            purpose: "whisper",
+            address,
+            source,
+        },
+        whisper_shell::Error::Discovery { address, source } => StartError::Listen {
             purpose: "whisper",
             address,
             source,

@@ -177,6 +177,7 @@ mod tests {
         let identity = Identity {
             roles: roles.parse().unwrap(),
             enode: None,
+            enr: None,
             whisper: None,
             peer_id: None,
             multiaddr: None,

@@ -5,6 +5,7 @@
 //! | `ours`, `theirs` | the two kinds of nodes, and how they come together |
 //! | `connection` | who dials, what Status says, full houses, ends; and which test shows which case |
 //! | `handshakes`, `scripted` | one script for our node and theirs: first packets, Hellos, Status |
+//! | `discovery` | who is found by discv4, and what is said before a proof |
 //! | `messages` | payloads, keys and sizes, each way, equal to the last byte |
 //! | `relay` | lines, crosswise arrivals, lives, pools larger than a packet |
 //! | `demands` | bloom filters and proof of work that peers ask for |
@@ -12,6 +13,7 @@
 
 mod connection;
 mod demands;
+mod discovery;
 mod handshakes;
 mod messages;
 mod ours;

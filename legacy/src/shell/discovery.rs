@@ -62,6 +62,9 @@ pub(super) struct Discovery {
     write_failed: bool,
 }
 
+/// What keeps the gateway open; it closes when the first is dropped.
+type GatewayTask = (oneshot::Sender<()>, JoinHandle<()>);
+
 /// Takes the UDP address.
 pub(super) fn bind(address: SocketAddr) -> Result<UdpSocket, Error> {
     let failed = |source| Error::Discovery { address, source };
@@ -223,12 +226,7 @@ impl Discovery {
         }
     }
 
-    fn open_gateway(
-        &self,
-    ) -> (
-        Option<(oneshot::Sender<()>, JoinHandle<()>)>,
-        mpsc::Receiver<Mapped>,
-    ) {
+    fn open_gateway(&self) -> (Option<GatewayTask>, mpsc::Receiver<Mapped>) {
         let (sender, mapped) = mpsc::channel(MAPPED_MAX);
         let ports = match (self.nat, self.ports) {
             (NatPolicy::Upnp | NatPolicy::Pmp | NatPolicy::Any, Some(ports)) => ports,

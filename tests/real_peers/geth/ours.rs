@@ -125,12 +125,24 @@ impl Ours {
             .expect("it runs");
     }
 
+    /// What its discovery says about itself.
+    pub(crate) fn discovery(&self) -> legacy::shell::discovery::Info {
+        self.handle.discovery().expect("discovery is on")
+    }
+
     pub(crate) fn counters(&self) -> Counters {
         self.runtime.block_on(self.handle.counters())
     }
 
     pub(crate) fn peers(&self) -> Vec<PeerInfo> {
         self.runtime.block_on(self.handle.peers())
+    }
+
+    /// Whether it is connected to a node.
+    pub(crate) fn knows(&self, id: &str) -> bool {
+        self.peers()
+            .iter()
+            .any(|peer| is(&peer.enode.node_id(), id))
     }
 
     /// What it knows of a peer.
