@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::limits::ENVELOPE_HEADER_LEN;
 use super::pow::{self, Search};
 use super::topic::Topic;
-use crate::keccak::keccak256;
+use crate::keccak::{keccak256, keccak256_each};
 use crate::rlp::{self, Item, RlpError};
 
 /// Id of an envelope: the hash of its bytes.
@@ -133,12 +133,11 @@ impl Fields {
         list_header(body_len).as_slice().len() + body_len
     }
 
-    fn zero_bits(&self, raw: &[u8]) -> u16 {
+    /// What the work is done over, the nonce at its end.
+    fn proved(&self, raw: &[u8]) -> Vec<u8> {
         let body = &raw[self.body_at..self.nonce_at];
-        pow::zero_bits(&pow::proof(
-            &[list_header(body.len()).as_slice(), body],
-            self.nonce,
-        ))
+        let nonce = self.nonce.to_be_bytes();
+        [list_header(body.len()).as_slice(), body, &nonce].concat()
     }
 }
 
@@ -165,13 +164,34 @@ impl<'a> Outline<'a> {
         EnvelopeHash(keccak256(self.raw))
     }
 
-    /// Copies the envelope out of its packet and computes its work. The id must be that of [`Outline::hash`].
-    pub(super) fn lift(&self, hash: EnvelopeHash) -> Envelope {
+    /// The ids of some envelopes, in their order, for less than one after the other.
+    pub fn hash_each(outlines: &[&Outline<'_>]) -> Vec<EnvelopeHash> {
+        let raws: Vec<&[u8]> = outlines.iter().map(|outline| outline.raw).collect();
+        let digests = keccak256_each(&raws).into_iter();
+        digests.map(EnvelopeHash).collect()
+    }
+
+    /// The zero bits that their nonces prove.
+    pub fn zero_bits_each(outlines: &[&Outline<'_>]) -> Vec<u16> {
+        let proved = |outline: &&Outline<'_>| outline.fields.proved(outline.raw);
+        let proved: Vec<Vec<u8>> = outlines.iter().map(proved).collect();
+        let proved: Vec<&[u8]> = proved.iter().map(Vec::as_slice).collect();
+        keccak256_each(&proved).iter().map(pow::zero_bits).collect()
+    }
+
+    /// The zero bits that the nonce proves. Costs one hash.
+    pub fn zero_bits(&self) -> u16 {
+        pow::zero_bits(&keccak256(&self.fields.proved(self.raw)))
+    }
+
+    /// Copies the envelope out of its packet. Id and work must be those of [`Outline::hash`] and
+    /// [`Outline::zero_bits`].
+    pub(super) fn lift(&self, hash: EnvelopeHash, zero_bits: u16) -> Envelope {
         Envelope {
             raw: Arc::from(self.raw),
             fields: self.fields,
             hash,
-            zero_bits: self.fields.zero_bits(self.raw),
+            zero_bits,
         }
     }
 }
@@ -194,13 +214,12 @@ impl Envelope {
     /// Like [`Envelope::parse`], for bytes that are shared already.
     pub fn from_shared(raw: Arc<[u8]>) -> Result<Envelope, RlpError> {
         let fields = Fields::parse(&raw)?;
-        let hash = EnvelopeHash(keccak256(&raw));
-        let zero_bits = fields.zero_bits(&raw);
+        let digests = keccak256_each(&[&raw, &fields.proved(&raw)]);
         Ok(Envelope {
-            raw,
             fields,
-            hash,
-            zero_bits,
+            hash: EnvelopeHash(digests[0]),
+            zero_bits: pow::zero_bits(&digests[1]),
+            raw,
         })
     }
 

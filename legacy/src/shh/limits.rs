@@ -67,6 +67,9 @@ pub const FORWARD_AHEAD_MAX: u32 = 5;
 pub const LOW_POW_STRIKES_MAX: u32 = 300;
 /// The window of those strikes (ms).
 pub const STRIKE_WINDOW_MS: u64 = 60_000;
+/// Envelopes of a bundle that are hashed side by side: enough to fill every lane, little to throw away where a peer is
+/// dismissed half-way.
+pub const HASHED_TOGETHER: usize = 64;
 /// Nonces tried between two looks at the stop check: about half a millisecond.
 pub const SEARCH_SLICE: u64 = 1_024;
 /// Filters installed at once, over all clients of a node.

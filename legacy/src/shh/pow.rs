@@ -19,7 +19,7 @@
 use thiserror::Error;
 
 use super::limits::{ENVELOPE_HEADER_LEN, SEARCH_SLICE};
-use crate::keccak::Hasher;
+use crate::keccak::{self, Hasher, Tries};
 
 /// The work of an envelope whose hash starts with so many zero bits.
 ///
@@ -62,14 +62,7 @@ fn bits_for(work: f64) -> u16 {
 
 /// Leading zero bits of a hash.
 pub fn zero_bits(hash: &[u8; 32]) -> u16 {
-    let mut bits = 0;
-    for byte in hash {
-        bits += byte.leading_zeros();
-        if *byte != 0 {
-            break;
-        }
-    }
-    u16::try_from(bits).expect("a hash has 256 bits")
+    keccak::zero_bits(hash)
 }
 
 /// The hash that proves an envelope's work.
@@ -102,7 +95,7 @@ fn finish(mut sponge: Hasher, nonce: u64) -> [u8; 32] {
 /// A search for the least nonce that proves a number of zero bits: the same one for everybody who seals the same bytes.
 #[derive(Clone)]
 pub struct Search {
-    prefix: Hasher,
+    tries: Tries,
     bits: u16,
     next: u64,
 }
@@ -141,10 +134,8 @@ pub enum SearchError {
 impl Search {
     /// Prepares a search over `RLP[expiry, ttl, topic, data]`.
     pub fn new(short_rlp: &[u8], bits: u16) -> Search {
-        let mut prefix = Hasher::new();
-        prefix.absorb(short_rlp);
         Search {
-            prefix,
+            tries: Tries::new(short_rlp),
             bits,
             next: 0,
         }
@@ -152,14 +143,21 @@ impl Search {
 
     /// Tries so many further nonces.
     pub fn advance(&mut self, tries: u64) -> Progress {
-        for nonce in self.next..self.next.saturating_add(tries) {
-            if zero_bits(&finish(self.prefix.clone(), nonce)) >= self.bits {
+        match self.look(self.next, tries) {
+            Some(nonce) => {
                 self.next = nonce;
-                return Progress::Found(nonce);
+                Progress::Found(nonce)
+            }
+            None => {
+                self.next = self.next.saturating_add(tries);
+                Progress::Unfinished
             }
         }
-        self.next = self.next.saturating_add(tries);
-        Progress::Unfinished
+    }
+
+    /// The first of so many nonces that suffices. Several workers may look through different nonces at once.
+    pub fn look(&self, from: u64, tries: u64) -> Option<u64> {
+        self.tries.first_with_zeros(from, tries, self.bits)
     }
 
     /// Tries nonces until one suffices, the budget is spent, or `stop` says so (asked every [`SEARCH_SLICE`] tries).

@@ -186,7 +186,9 @@ proptest! {
         prop_assert_eq!(envelope.zero_bits(), pow::zero_bits(&pow::proof(&[&draft.short_rlp()], nonce)));
         let outline = Outline::parse(envelope.raw()).unwrap();
         prop_assert_eq!(outline.hash(), envelope.hash());
-        prop_assert_eq!(&outline.lift(outline.hash()), &envelope);
+        let (hashes, bits) = (Outline::hash_each(&[&outline; 3]), Outline::zero_bits_each(&[&outline; 3]));
+        prop_assert_eq!(&hashes, &[envelope.hash(); 3]);
+        prop_assert_eq!(&outline.lift(hashes[0], bits[0]), &envelope);
     }
 
     #[test]

@@ -47,21 +47,30 @@ impl Node {
         let mut receipt = self.receipt(peer, payload);
         self.counters.bundles_received += 1;
         let mut low_pow = false;
-        for outline in bundle.iter() {
-            self.counters.envelopes_received += 1;
-            self.counters.envelope_bytes_received += outline.fields().size() as u64;
-            match self.arrival(now, peer, &outline) {
-                Ok(hash) => {
-                    if let Some(receipt) = &mut receipt {
-                        self.note_accepted(receipt, hash);
+        let mut outlines = bundle.iter();
+        loop {
+            let next = outlines.by_ref().take(limits::HASHED_TOGETHER);
+            let some: Vec<Outline<'_>> = next.collect();
+            if some.is_empty() {
+                break;
+            }
+            let digests = self.digest(now, &some);
+            for (outline, digests) in some.iter().zip(digests) {
+                self.counters.envelopes_received += 1;
+                self.counters.envelope_bytes_received += outline.fields().size() as u64;
+                match self.arrival(now, peer, outline, digests) {
+                    Ok(hash) => {
+                        if let Some(receipt) = &mut receipt {
+                            self.note_accepted(receipt, hash);
+                        }
                     }
-                }
-                Err(reject) => {
-                    self.counters.count_rejected(&reject);
-                    low_pow |= matches!(reject, Reject::LowPow { .. });
-                    self.strike(now, peer, &reject)?;
-                    if let Some(receipt) = &mut receipt {
-                        receipt.note_fault(Fault::of(outline.hash(), &reject));
+                    Err(reject) => {
+                        self.counters.count_rejected(&reject);
+                        low_pow |= matches!(reject, Reject::LowPow { .. });
+                        self.strike(now, peer, &reject)?;
+                        if let Some(receipt) = &mut receipt {
+                            receipt.note_fault(Fault::of(outline.hash(), &reject));
+                        }
                     }
                 }
             }
@@ -81,6 +90,7 @@ impl Node {
         now: Now,
         peer: PeerId,
         outline: &Outline<'_>,
+        digests: Digests,
     ) -> Result<EnvelopeHash, Reject> {
         let unix = unix_seconds(now);
         if let Err(reject) = rules::check_times(outline.fields(), unix, self.config.ttl_max) {
@@ -90,7 +100,7 @@ impl Node {
             return Err(reject);
         }
         rules::check_size(outline.fields(), self.envelope_len_max)?;
-        let hash = outline.hash();
+        let hash = digests.hash.unwrap_or_else(|| outline.hash());
         match self.pool.look_up(&hash) {
             Lookup::Pooled(seq) => {
                 self.counters.duplicates += 1;
@@ -104,11 +114,34 @@ impl Node {
             Lookup::Fresh => {}
         }
         self.note_sent(now, peer, outline.fields().sent());
-        let envelope = outline.lift(hash);
+        let zero_bits = digests.zero_bits.unwrap_or_else(|| outline.zero_bits());
+        let envelope = outline.lift(hash, zero_bits);
         let pow = self.check_work(unix, &envelope)?;
         self.demands.check_bloom(envelope.topic())?;
         self.accept(now, Arc::new(envelope), pow, Some(peer))?;
         Ok(hash)
+    }
+
+    /// Hashes side by side what [`Node::arrival`] is going to ask for: the ids of those that pass the cheap checks,
+    /// and the work of those that are new.
+    fn digest(&self, now: Now, some: &[Outline<'_>]) -> Vec<Digests> {
+        let unix = unix_seconds(now);
+        let passes = |outline: &Outline<'_>| {
+            rules::check_times(outline.fields(), unix, self.config.ttl_max)
+                .and_then(|()| rules::check_size(outline.fields(), self.envelope_len_max))
+                .is_ok()
+        };
+        let mut digests = vec![Digests::default(); some.len()];
+        let (places, passed) = chosen(some, |_, outline| passes(outline));
+        for (place, hash) in places.into_iter().zip(Outline::hash_each(&passed)) {
+            digests[place].hash = Some(hash);
+        }
+        let is_new = |hash: &EnvelopeHash| self.pool.look_up(hash) == Lookup::Fresh;
+        let (places, fresh) = chosen(some, |at, _| digests[at].hash.as_ref().is_some_and(is_new));
+        for (place, bits) in places.into_iter().zip(Outline::zero_bits_each(&fresh)) {
+            digests[place].zero_bits = Some(bits);
+        }
+        digests
     }
 
     /// News of a peer say what time it is, once its pool is through.
@@ -217,4 +250,20 @@ impl Node {
         }
         self.second_at = (!self.pool.is_idle()).then(|| next_second(now));
     }
+}
+
+/// What was hashed of an envelope beforehand.
+#[derive(Clone, Copy, Default)]
+struct Digests {
+    hash: Option<EnvelopeHash>,
+    zero_bits: Option<u16>,
+}
+
+/// Some of the outlines, with their places.
+fn chosen<'o, 'a>(
+    outlines: &'o [Outline<'a>],
+    choose: impl Fn(usize, &Outline<'a>) -> bool,
+) -> (Vec<usize>, Vec<&'o Outline<'a>>) {
+    let all = outlines.iter().enumerate();
+    all.filter(|(at, outline)| choose(*at, outline)).unzip()
 }
