@@ -19,6 +19,7 @@ mod handle;
 mod listener;
 mod nat;
 mod owner;
+pub mod work;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

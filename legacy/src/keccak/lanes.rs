@@ -107,11 +107,14 @@ impl Nonces {
         absorb_all(state, &block);
         // The nonce may lie across two words, which hold zeros where it goes.
         let (word, shift) = (self.rest_len / 8, 8 * (self.rest_len % 8));
-        for lane in 0..LANES {
-            let nonce = from.wrapping_add(lane as u64).swap_bytes();
-            state[word][lane] ^= nonce << shift;
-            if shift > 0 {
-                state[word + 1][lane] ^= nonce >> (64 - shift);
+        let nonces: [u64; LANES] =
+            std::array::from_fn(|lane| from.wrapping_add(lane as u64).swap_bytes());
+        for (lane, nonce) in state[word].iter_mut().zip(nonces) {
+            *lane ^= nonce << shift;
+        }
+        if shift > 0 {
+            for (lane, nonce) in state[word + 1].iter_mut().zip(nonces) {
+                *lane ^= nonce >> (64 - shift);
             }
         }
         permute(self.simd, state);

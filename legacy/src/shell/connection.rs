@@ -241,7 +241,6 @@ struct Connection {
 impl Connection {
     /// One event at a time, until it is over.
     async fn live(&mut self) -> Ended {
-        let mut buffer = vec![0; READ_LEN];
         loop {
             if let Some(ended) = self.ended {
                 return ended;
@@ -255,12 +254,13 @@ impl Connection {
                     permit.send((self.id, report));
                     None
                 }
-                read = self.read.read(&mut buffer), if self.unread.is_empty() && !self.undecided => match read {
-                    Ok(0) => return Ended::Eof,
-                    Ok(len) => {
-                        self.session.handle(now(), Input::Bytes(&buffer[..len]));
+                ready = self.read.readable(), if self.unread.is_empty() && !self.undecided => match ready.and_then(|()| self.arrived()) {
+                    Ok(Some(bytes)) if bytes.is_empty() => return Ended::Eof,
+                    Ok(Some(bytes)) => {
+                        self.session.handle(now(), Input::Bytes(&bytes));
                         None
                     }
+                    Ok(None) => None,
                     Err(error) => return Ended::Failed(error.kind()),
                 },
                 written = self.write.write(self.unsent.as_slices().0), if !self.unsent.is_empty() => match written {
@@ -296,6 +296,17 @@ impl Connection {
                 self.obey(order);
             }
             self.drain();
+        }
+    }
+
+    /// What the socket has for us, which may turn out to be nothing. The room for it lives no longer than this turn, so
+    /// that a silent connection holds none.
+    fn arrived(&self) -> io::Result<Option<Vec<u8>>> {
+        let mut bytes = Vec::with_capacity(READ_LEN);
+        match self.read.try_read_buf(&mut bytes) {
+            Ok(_) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -391,7 +402,7 @@ async fn say_goodbye(
 ) -> io::Result<()> {
     write.write_all(unsent).await?;
     write.shutdown().await?;
-    let mut buffer = vec![0; READ_LEN];
+    let mut buffer = [0; 1024];
     while read.read(&mut buffer).await? > 0 {}
     Ok(())
 }
@@ -408,8 +419,8 @@ async fn at(deadline: Option<Instant>) {
 const DIAL_TIMEOUT: Duration = Duration::from_secs(15);
 /// Time for the last words, as in geth.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
-/// What is read at once: a few small messages; idle connections hold this much.
-const READ_LEN: usize = 16 * 1024;
+/// What is read at once: the most that a socket has for us as a rule.
+const READ_LEN: usize = 64 * 1024;
 /// Orders that wait for a connection: Whisper sends a few packets a second.
 const ORDERS_MAX: usize = 256;
 /// Bytes of messages that wait for a connection: a new peer gets a full pool in packets of half a MiB. One message may be

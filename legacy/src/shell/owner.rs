@@ -18,7 +18,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout_at};
 use tracing::info;
@@ -122,6 +123,7 @@ impl Owner {
         });
         loop {
             self.drain();
+            self.hand_out();
             let has_room = self.backlog.len() < BACKLOG_MAX;
             let deadline = self.deadline();
             let turn = tokio::select! {
@@ -144,7 +146,7 @@ impl Owner {
                 Turn::Command(Command::Shutdown) => break,
                 Turn::Command(command) => self.command(command),
                 Turn::Accepted(stream, address) => self.accepted(stream, address),
-                Turn::Report(id, report) => self.report(id, report),
+                Turn::Report(id, report) => self.reports(id, report),
                 Turn::Returned(returned) => self.mail.returned(now(), returned),
                 Turn::Tick => self.tick(),
                 Turn::Done => {}
@@ -155,6 +157,37 @@ impl Owner {
         }
         drop(discovering);
         self.shut_down().await;
+    }
+
+    /// Hands out events for as long as whoever reads them keeps up.
+    fn hand_out(&mut self) {
+        while let Some(event) = self.backlog.pop_front() {
+            match self.events.try_send(event) {
+                Ok(()) => {}
+                Err(TrySendError::Full(event)) => {
+                    self.backlog.push_front(event);
+                    return;
+                }
+                // Nobody listens any more; the network still does.
+                Err(TrySendError::Closed(_)) => self.backlog.clear(),
+            }
+        }
+    }
+
+    /// Takes a report, and some of those that came with it: a turn costs more than a report.
+    fn reports(&mut self, id: ConnectionId, report: Report) {
+        self.report(id, report);
+        for _ in 1..REPORTS_PER_TURN {
+            self.drain();
+            self.hand_out();
+            if self.backlog.len() >= BACKLOG_MAX {
+                return;
+            }
+            let Ok((id, report)) = self.reported.try_recv() else {
+                return;
+            };
+            self.report(id, report);
+        }
     }
 
     fn tick(&mut self) {
@@ -234,6 +267,8 @@ const fn peer_id(id: ConnectionId) -> PeerId {
 /// Reports that wait for the owner. Connections take turns to add one, so that few of them keep it fair: behind a flood of
 /// large bundles the next message of an honest peer waits for one of each flooder and these.
 const REPORTS_MAX: usize = 8;
+/// Reports taken in one turn: what may wait, so that a command does not wait for more.
+const REPORTS_PER_TURN: usize = REPORTS_MAX;
 /// Connections that wait for the owner; more wait in the system's queue.
 const ACCEPTED_MAX: usize = 16;
 /// Events that wait besides those in the channel. Above this no more is taken from peers; what our own requests cause

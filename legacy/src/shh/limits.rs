@@ -53,8 +53,9 @@ pub const PEERS_MAX: usize = 128;
 pub const STATUS_TIMEOUT_MS: u64 = 10_000;
 /// Delay between an envelope's arrival and its relaying (ms), the tick of every Go peer.
 pub const RELAY_TICK_MS: u64 = 300;
-/// Bundles per second and peer: under the five that Status nodes advertise.
-pub const PACKETS_PER_SECOND: u32 = 4;
+/// Packets per second to a peer that says nothing of limits: 32 MiB of full bundles, more than a relay has to say. A peer
+/// that takes less holds us back by not reading, and one that announces limits by those.
+pub const PACKETS_PER_SECOND: u32 = 64;
 /// Bundles that may leave at once after a quiet second.
 pub const PACKET_BURST: u32 = 4;
 /// Life that an envelope must have left to be forwarded (seconds): it must not die on the wire.

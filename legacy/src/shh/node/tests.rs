@@ -810,6 +810,7 @@ fn the_dying_and_the_unborn_stay() {
 fn a_late_peer_gets_the_living_in_pieces() {
     let config = Config {
         packet_out_len_max: 4_096,
+        packets_per_second: 4,
         min_pow: 0.0,
         ..Config::default()
     };
