@@ -191,6 +191,11 @@ impl Directory {
         self.path.join("whisper.nodes")
     }
 
+    /// `archive/`.
+    pub fn archive(&self) -> PathBuf {
+        self.path.join("archive")
+    }
+
     fn marker(&self) -> PathBuf {
         self.path.join(MARKER)
     }

@@ -34,6 +34,8 @@ pub struct Identity {
     pub enr: Option<String>,
     /// Where it listens for them.
     pub whisper: Option<SocketAddr>,
+    /// Whether it hands history to clients that were away.
+    pub mailserver: bool,
     /// The libp2p identity.
     pub peer_id: Option<String>,
     /// For libp2p peers.
@@ -72,6 +74,7 @@ impl Identity {
             enode: place.as_ref().map(|(enode, _)| enode.to_string()),
             enr: place.map(|(_, record)| record.to_string()),
             whisper: settings.whisper.listen,
+            mailserver: settings.mailserver.enabled,
             peer_id,
             multiaddr,
             mix: settings.mix.listen,

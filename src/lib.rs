@@ -7,6 +7,7 @@
 //! | [`config`] | `config.toml`, environment and `--set`, checked and typed |
 //! | [`directory`], [`keystore`] | what a node keeps on its disk |
 //! | [`identity`] | what it tells others: enode, peer id, descriptor |
+//! | [`archive`] | where the mailserver keeps envelopes |
 //! | [`node`] | the roles, put together from the crates |
 //! | [`api`] | HTTP on loopback |
 //! | [`status`], [`ledger`], [`metrics`] | what the API shows |
@@ -17,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod archive;
 pub mod cli;
 pub mod config;
 pub mod devnet;

@@ -54,6 +54,16 @@ metrics! {
     ENVELOPES_CACHED Counter "whisper_envelopes_cached" Some("cache"), "Look-ups of an envelope: hit is a duplicate";
     ENVELOPES_SENT Counter "whisper_envelopes_sent" None, "Envelopes sent to peers, each copy counted";
     ENVELOPES_POOLED Gauge "whisper_envelopes_pooled" None, "Envelopes that are kept for peers";
+    MAIL_REQUESTS Counter "mailserver_requests" Some("result"), "Requests for history that clients made, by how they went";
+    MAIL_SYNCS Counter "mailserver_syncs" Some("result"), "Requests for syncs that other servers made, by how they went";
+    MAIL_ENVELOPES_SENT Counter "mailserver_sent_envelopes" None, "Archived envelopes handed out";
+    MAIL_BYTES_SENT Counter "mailserver_sent_bytes" None, "Bytes of archived envelopes handed out";
+    MAIL_ARCHIVED Counter "mailserver_archived_envelopes" Some("result"), "Envelopes for the archive: new, repeated, dropped";
+    MAIL_REMOVED Counter "mailserver_removed_envelopes" None, "Archived envelopes that were too old or too many";
+    MAIL_REFUSED Counter "mailserver_sync_refused" Some("reason"), "Envelopes of other servers that were not taken";
+    MAIL_FAILURES Counter "mailserver_archive_failures" None, "Jobs that the archive failed to do";
+    MAIL_ROWS Gauge "mailserver_envelopes" None, "Envelopes in the archive";
+    MAIL_BYTES Gauge "mailserver_bytes" None, "Bytes of the envelopes in the archive";
     RATE_LIMITS_EXCEEDED Counter "whisper_rate_limits_exceeded" Some("type"), "Packets above a peer's rate";
     DEVP2P_PEERS Gauge "devp2p_peers" Some("direction"), "Whisper connections";
     DEVP2P_HANDSHAKES Counter "devp2p_handshakes" Some("result"), "RLPx handshakes";

@@ -15,6 +15,7 @@
 mod bridge;
 mod core;
 mod edge;
+mod mail;
 mod parts;
 mod snapshot;
 

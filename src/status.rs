@@ -59,6 +59,21 @@ pub struct WhisperStatus {
     pub static_peers: usize,
     /// Envelopes that are kept for peers.
     pub pool_envelopes: usize,
+    /// The mailserver, if it is one.
+    pub mailserver: Option<MailStatus>,
+}
+
+/// What a mailserver adds.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct MailStatus {
+    /// Envelopes in the archive.
+    pub envelopes: u64,
+    /// Bytes that they take.
+    pub bytes: u64,
+    /// Requests that were served to their end.
+    pub served: u64,
+    /// Requests that were refused, or not served to their end.
+    pub refused: u64,
 }
 
 /// A connected Whisper peer.

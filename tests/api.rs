@@ -42,6 +42,7 @@ fn snapshot() -> Snapshot {
         roles: "edge".parse().unwrap(),
         enode: Some("enode://00@127.0.0.1:1".into()),
         whisper: None,
+        mailserver: false,
         peer_id: None,
         multiaddr: None,
         mix: None,

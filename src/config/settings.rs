@@ -16,6 +16,8 @@ pub struct Settings {
     pub node: Node,
     /// Section `whisper`.
     pub whisper: Whisper,
+    /// Section `mailserver`.
+    pub mailserver: Mailserver,
     /// Section `mix`.
     pub mix: Mix,
     /// Section `bridge`.
@@ -62,6 +64,38 @@ pub struct Whisper {
     pub trusted_peers: Vec<String>,
     /// How long a ban lasts, in minutes.
     pub ban_minutes: u16,
+}
+
+/// The mailserver.
+#[derive(Clone, PartialEq)]
+pub struct Mailserver {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// What encrypted requests are sealed with; none: only this node's key.
+    pub password: Option<String>,
+    /// Serve requests in clear too.
+    pub plain: bool,
+    /// How long envelopes are kept.
+    pub retention_days: u16,
+    /// Bytes that they may take.
+    pub max_bytes: u64,
+    /// Seconds between two requests of a client; 0: no such limit.
+    pub rate_limit_seconds: u16,
+    /// Hours that one request may cover; none: no such limit.
+    pub range_max_hours: Option<u32>,
+    /// Enodes of servers to copy from.
+    pub sync_from: Vec<String>,
+    /// Enodes of servers that may copy from us.
+    pub sync_with: Vec<String>,
+}
+
+impl std::fmt::Debug for Mailserver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mailserver")
+            .field("enabled", &self.enabled)
+            .field("plain", &self.plain)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The mixnet.
@@ -197,6 +231,7 @@ impl Reader<'_> {
             Roles::from_names(names.iter().map(String::as_str))
         });
         let whisper = self.whisper(roles.as_ref());
+        let mailserver = self.mailserver();
         let mix = self.mix(directory);
         let edge = self.edge();
         let reseal = self.flag("bridge", "reseal");
@@ -208,10 +243,16 @@ impl Reader<'_> {
         };
         let roles = roles?;
         let (whisper, mix) = (whisper?, mix?);
+        let mailserver = mailserver?;
         self.needs(&roles, &whisper, &mix);
+        if mailserver.enabled && !roles.has(Role::Whisper) {
+            let why = "only a node of role whisper is a mailserver for others; an edge is one for its own client anyway";
+            self.wrong("mailserver", "enabled", why.to_owned());
+        }
         Some(Settings {
             node: Node { roles, seed: None },
             whisper,
+            mailserver,
             mix,
             bridge: Bridge { reseal },
             edge: edge?,
@@ -259,6 +300,23 @@ impl Reader<'_> {
             dial_ratio: self.count("whisper", "dial_ratio"),
             trusted_peers: trusted_peers?,
             ban_minutes: self.count("whisper", "ban_minutes"),
+        })
+    }
+
+    fn mailserver(&mut self) -> Option<Mailserver> {
+        let sync_from = self.parsed_list("mailserver", "sync_from", enodes);
+        let sync_with = self.parsed_list("mailserver", "sync_with", enodes);
+        let hours = u32::try_from(self.large("mailserver", "range_max_hours")).ok();
+        Some(Mailserver {
+            enabled: self.flag("mailserver", "enabled"),
+            password: Some(self.text("mailserver", "password")).filter(|text| !text.is_empty()),
+            plain: self.flag("mailserver", "plain"),
+            retention_days: self.count("mailserver", "retention_days"),
+            max_bytes: self.large("mailserver", "max_bytes"),
+            rate_limit_seconds: self.count("mailserver", "rate_limit_seconds"),
+            range_max_hours: hours.filter(|hours| *hours > 0),
+            sync_from: sync_from?,
+            sync_with: sync_with?,
         })
     }
 
@@ -387,6 +445,13 @@ impl Reader<'_> {
         match self.value(section, name).0 {
             Value::Number(number) => number,
             _ => 0.0,
+        }
+    }
+
+    fn large(&self, section: &str, name: &str) -> u64 {
+        match self.value(section, name).0 {
+            Value::Count(count) => u64::try_from(count).unwrap_or(0),
+            _ => 0,
         }
     }
 

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use zeroize::Zeroizing;
 
-use super::store_failed;
+use super::{mail, store_failed};
 use crate::config::Settings;
 use crate::directory::Directory;
 use crate::failure::StartError;
@@ -105,6 +105,7 @@ pub(super) async fn whisper(
     })?;
     let statics = enodes("whisper.static_peers", &settings.whisper.static_peers)?;
     let trusted = enodes("whisper.trusted_peers", &settings.whisper.trusted_peers)?;
+    let mailserver = mail::server(settings, directory, &key)?;
     let mut config = whisper_shell::Config::new(key);
     config.listen = settings.whisper.listen;
     config.advertise = settings.whisper.advertise;
@@ -131,6 +132,13 @@ pub(super) async fn whisper(
     if settings.node.roles.has(Role::Edge) || settings.node.roles.has(Role::Bridge) {
         config.shh.relay_tick_ms = CROSSING_TICK_MS;
     }
+    config.mailserver = mailserver;
+    for server in enodes("mailserver.sync_from", &settings.mailserver.sync_from)? {
+        let known = |peer: &Enode| peer.node_id() == server.node_id();
+        if !config.static_peers.iter().any(known) {
+            config.static_peers.push(server);
+        }
+    }
     let (handle, events, task) = whisper_shell::spawn(config).map_err(whisper_failed)?;
     Ok(Some(Whisper {
         handle,
@@ -150,7 +158,7 @@ fn discovery(
     })
 }
 
-fn enodes(key: &'static str, texts: &[String]) -> Result<Vec<Enode>, StartError> {
+pub(super) fn enodes(key: &'static str, texts: &[String]) -> Result<Vec<Enode>, StartError> {
     let enode = |text: &String| {
         text.parse().map_err(|error| StartError::Config {
             key,

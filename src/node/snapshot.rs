@@ -21,8 +21,8 @@ use crate::identity::{self, Identity};
 use crate::link::interest::Interests;
 use crate::metrics::{self, Readings};
 use crate::status::{
-    BridgeStatus, EdgeStatus, Health, MixPeer, MixStatus, NodeStatus, SNAPSHOT_EVERY, Snapshot,
-    WhisperPeer, WhisperStatus,
+    BridgeStatus, EdgeStatus, Health, MailStatus, MixPeer, MixStatus, NodeStatus, SNAPSHOT_EVERY,
+    Snapshot, WhisperPeer, WhisperStatus,
 };
 
 /// Where a snapshot comes from.
@@ -172,7 +172,38 @@ async fn whisper_status(
         peers,
         static_peers: statics,
         pool_envelopes: counters.pooled,
+        mailserver: mail_status(&counters.mail, readings),
     }
+}
+
+fn mail_status(mail: &whisper_shell::MailCounters, readings: &mut Readings) -> Option<MailStatus> {
+    let server = mail.server.as_ref()?;
+    for (result, count) in &server.requests {
+        readings.count_labelled(&metrics::MAIL_REQUESTS, *result, *count);
+    }
+    for (result, count) in &server.syncs {
+        readings.count_labelled(&metrics::MAIL_SYNCS, *result, *count);
+    }
+    for (reason, count) in &server.refused {
+        readings.count_labelled(&metrics::MAIL_REFUSED, *reason, *count);
+    }
+    readings.count(&metrics::MAIL_ENVELOPES_SENT, server.envelopes_sent);
+    readings.count(&metrics::MAIL_BYTES_SENT, server.bytes_sent);
+    readings.count_labelled(&metrics::MAIL_ARCHIVED, "new", server.archived);
+    readings.count_labelled(&metrics::MAIL_ARCHIVED, "repeated", server.repeated);
+    readings.count_labelled(&metrics::MAIL_ARCHIVED, "dropped", server.dropped);
+    readings.count(&metrics::MAIL_REMOVED, server.pruned);
+    readings.count(&metrics::MAIL_FAILURES, server.failures);
+    readings.count(&metrics::MAIL_ROWS, mail.totals.rows);
+    readings.count(&metrics::MAIL_BYTES, mail.totals.bytes);
+    let served = server.requests.get("served").copied().unwrap_or(0);
+    let refused = server.requests.values().sum::<u64>() - served;
+    Some(MailStatus {
+        envelopes: mail.totals.rows,
+        bytes: mail.totals.bytes,
+        served,
+        refused,
+    })
 }
 
 fn whisper_peer(peer: &whisper_shell::PeerInfo) -> WhisperPeer {

@@ -179,6 +179,7 @@ mod tests {
             enode: None,
             enr: None,
             whisper: None,
+            mailserver: false,
             peer_id: None,
             multiaddr: None,
             mix: None,
