@@ -41,6 +41,7 @@ fn snapshot() -> Snapshot {
     let identity = Identity {
         roles: "edge".parse().unwrap(),
         enode: Some("enode://00@127.0.0.1:1".into()),
+        enr: None,
         whisper: None,
         mailserver: false,
         peer_id: None,

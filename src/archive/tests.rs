@@ -126,7 +126,7 @@ fn rows_of_older_archives_are_read() {
         key: Key::at(row.key.cursor()),
         envelope: row.envelope.clone(),
     };
-    assert_eq!(archive.store(&[old.clone()]), Ok(1));
+    assert_eq!(archive.store(std::slice::from_ref(&old)), Ok(1));
     assert_eq!(archive.store(&[row]), Ok(0));
     assert_eq!(all(&mut archive, query()), [old]);
     let after = Some(Cursor::new(envelope.sent(), envelope.hash()));

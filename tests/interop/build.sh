@@ -17,3 +17,6 @@ for module in geth status mvds; do
   # SQLCipher is C; -w silences its warnings, which are not ours.
   (cd "$here/$module" && CGO_ENABLED=1 CGO_CFLAGS="-O2 -g -w" go build -trimpath -o "$target/ferry-interop-$module" .)
 done
+# The unmodified daemon, with a real mailserver.
+echo "interop: building statusd"
+(cd "$here/status" && CGO_ENABLED=1 CGO_CFLAGS="-O2 -g -w" go build -trimpath -o "$target/ferry-interop-statusd" github.com/status-im/status-go/cmd/statusd)

@@ -199,7 +199,7 @@ impl Drop for Driver {
 }
 
 /// Where a Go driver is; missing, the test fails and says how to build it.
-fn binary(module: &str) -> PathBuf {
+pub(crate) fn binary(module: &str) -> PathBuf {
     let Some(folder) = std::env::var_os("FERRY_INTEROP_DIR") else {
         panic!(
             "FERRY_INTEROP_DIR is not set: run the tests by `make test`, which builds the Go drivers"
@@ -215,7 +215,7 @@ fn binary(module: &str) -> PathBuf {
 }
 
 /// What a child writes to standard error goes into a file beside the test binaries, for when a test fails.
-fn stderr_of(name: &str) -> Stdio {
+pub(crate) fn stderr_of(name: &str) -> Stdio {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let file = folder.join(format!(
         "{}-{}.log",

@@ -16,13 +16,13 @@ mod demands;
 mod discovery;
 mod handshakes;
 mod messages;
-mod ours;
+pub(crate) mod ours;
 mod relay;
 mod scripted;
-mod theirs;
+pub(crate) mod theirs;
 mod vectors;
 
 use std::time::Duration;
 
 /// Long for anything on loopback, even on a machine that is busy with a build.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

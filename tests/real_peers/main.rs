@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `driver`, `devnet` | child processes that speak JSON lines |
 //! | `geth` | one Whisper node of ours and one of go-ethereum |
+//! | `mail` | mailservers and their clients |
 //! | `mvds` | one MVDS node of ours and one of each Go library |
 //! | `whole_way` | two Status clients, one of them behind an edge |
 //!
@@ -19,5 +20,6 @@
 mod devnet;
 mod driver;
 mod geth;
+mod mail;
 mod mvds;
 mod whole_way;

@@ -41,6 +41,8 @@ func gethpeer(port *lines.Port, args []string) error {
 	light := flags.Bool("light", false, "behave as a light client")
 	eth := flags.Bool("eth", false, "also offer eth/63, 17 messages long, whose messages are read and ignored")
 	noShh := flags.Bool("no-shh", false, "do not offer Whisper to peers")
+	mail := flags.String("mail", "", "folder of a mailserver's database; empty: no mailserver")
+	password := flags.String("mail-password", "status-offline-inbox", "what requests to the mailserver are sealed with")
 	verbosity := flags.Int("verbosity", int(log.LvlWarn), "log level on standard error, 0 to 5")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -87,6 +89,13 @@ func gethpeer(port *lines.Port, args []string) error {
 		return err
 	}
 	shh.SetLightClientMode(*light)
+	if *mail != "" {
+		server, err := serveMail(shh, *mail, *password, *minPow)
+		if err != nil {
+			return err
+		}
+		defer server.Close()
+	}
 	if err := stack.Start(); err != nil {
 		return err
 	}
@@ -134,6 +143,7 @@ func (g *geth) ops() map[string]lines.Op {
 		"subscribe":             g.subscribe,
 		"unsubscribe":           g.unsubscribe,
 		"post":                  g.post,
+		"request_mail":          g.requestMail,
 		"envelopes":             g.envelopes,
 	}
 }
@@ -174,6 +184,10 @@ func (a *enodeArg) from(request lines.Request) (*enode.Node, error) {
 	if err := request.Into(a); err != nil {
 		return nil, err
 	}
+	return a.node()
+}
+
+func (a *enodeArg) node() (*enode.Node, error) {
 	return enode.Parse(enode.ValidSchemes, a.Enode)
 }
 

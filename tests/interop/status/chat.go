@@ -28,6 +28,9 @@ func (s *status) ops() map[string]lines.Op {
 		"send_private":  s.sendPrivate,
 		"chat_messages": s.chatMessages,
 		"mvds_pending":  s.mvdsPending,
+		"add_sym_key":   s.addSymKey,
+		"catch_direct":  s.catchDirect,
+		"request_mail":  s.requestMail,
 	}
 }
 

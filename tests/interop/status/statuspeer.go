@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/ecdsa"
 	"database/sql"
 	"errors"
 	"flag"
@@ -43,6 +44,7 @@ type status struct {
 	messenger *protocol.Messenger
 	publicKey string
 	logger    *zap.Logger
+	nodeKey   *ecdsa.PrivateKey
 	stop      chan struct{}
 	stopped   chan struct{}
 }
@@ -95,6 +97,7 @@ func (s *status) startNode(dir, bloom, listen string) error {
 	if err != nil {
 		return err
 	}
+	s.nodeKey = nodeKey
 	s.shh = whisper.New(&whisper.Config{MaxMessageSize: whisper.DefaultMaxMessageSize, MinimumAcceptedPOW: minimumPow})
 	switch bloom {
 	case "growing":
@@ -119,6 +122,7 @@ func (s *status) startNode(dir, bloom, listen string) error {
 	events := make(chan *p2p.PeerEvent, 64)
 	subscription := s.server.SubscribeEvents(events)
 	go s.watchPeers(events, subscription.Err())
+	go s.watchMail()
 	return s.shh.Start(s.server)
 }
 

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use legacy::identity::{NodeId, PublicKey, SecretKey};
+use legacy::mailserver::{History, HistoryRequest, SyncRequest, Synced};
 use legacy::shell::{Config, Counters, Event, Handle, PeerInfo, Refused, spawn};
 use legacy::shh::filter::{Filter, Filters, Received, Via};
 use legacy::shh::message::Padding;
@@ -128,6 +129,14 @@ impl Ours {
     /// What its discovery says about itself.
     pub(crate) fn discovery(&self) -> legacy::shell::discovery::Info {
         self.handle.discovery().expect("discovery is on")
+    }
+
+    pub(crate) fn request_history(&self, request: HistoryRequest) -> Result<History, Refused> {
+        self.runtime.block_on(self.handle.request_history(request))
+    }
+
+    pub(crate) fn sync_from(&self, request: SyncRequest) -> Result<Synced, Refused> {
+        self.runtime.block_on(self.handle.sync_from(request))
     }
 
     pub(crate) fn counters(&self) -> Counters {
