@@ -2,6 +2,8 @@
 //!
 //! | module | question |
 //! |---|---|
+//! | [`anonymity`] | how much does somebody learn who sees every packet? |
 //! | [`pki`] | does gossip reach a million nodes, while some leave and others lie? |
 
+pub mod anonymity;
 pub mod pki;

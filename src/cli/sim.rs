@@ -1,9 +1,11 @@
 //! `ferry sim`: networks that no machine can run, in simulation.
 
-use clap::{Args, Subcommand};
-use mixnet::sim::pki::{self, Report};
+mod anonymity;
+mod charts;
+mod pki;
 
-use super::out;
+use clap::{Args, Subcommand};
+
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -16,118 +18,13 @@ pub(super) struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// The gossip of the directory: does it reach everybody, while some leave and some lie?
-    Pki(Pki),
-}
-
-#[derive(Debug, Args)]
-struct Pki {
-    /// Nodes at any time.
-    #[arg(long, default_value_t = 1_000_000)]
-    nodes: u32,
-    /// Shares of nodes that lie; one run for each.
-    #[arg(long, value_delimiter = ',', default_values_t = [0.0, 0.01, 0.05, 0.1, 0.2])]
-    liars: Vec<f64>,
-    /// Calls that a liar makes where others make one.
-    #[arg(long, default_value_t = 1)]
-    liar_calls: u32,
-    /// The share that leaves and is replaced in the measured epoch.
-    #[arg(long, default_value_t = 0.1)]
-    churn: f64,
-    /// Rounds of the measured epoch.
-    #[arg(long, default_value_t = 30)]
-    rounds: u32,
-    /// Rounds before it.
-    #[arg(long, default_value_t = 20)]
-    warm_up: u32,
-    /// Nodes believe everything that they are told.
-    #[arg(long)]
-    no_defence: bool,
-    /// Size of the active set that clients fetch.
-    #[arg(long, default_value_t = 1024)]
-    active: u32,
-    /// Repeats the same run.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// One JSON object per run.
-    #[arg(long)]
-    json: bool,
+    Anonymity(anonymity::Options),
+    Pki(pki::Options),
 }
 
 pub(super) fn run(options: &Options) -> Result<Exit, Failure> {
-    let Command::Pki(options) = &options.command;
-    for liars in &options.liars {
-        let config = pki::Config {
-            nodes: options.nodes,
-            liars: *liars,
-            liar_calls: options.liar_calls,
-            churn: options.churn,
-            warm_up: options.warm_up,
-            rounds: options.rounds,
-            defence: !options.no_defence,
-            active: options.active,
-            seed: options.seed,
-        };
-        let report = match pki::run(&config) {
-            Ok(report) => report,
-            Err(error) => {
-                out::complain(&format!("ferry: {error}"));
-                return Ok(Exit::Usage);
-            }
-        };
-        match options.json {
-            true => out::say(&serde_json::json!(report).to_string()),
-            false => describe(&report),
-        }
+    match &options.command {
+        Command::Anonymity(options) => anonymity::run(options),
+        Command::Pki(options) => pki::run(options),
     }
-    Ok(Exit::Ok)
-}
-
-fn describe(report: &Report) {
-    out::say(&format!(
-        "{} nodes, {} % of them liars, {} % replaced, {}",
-        report.nodes,
-        report.liars * 100.0,
-        report.churn * 100.0,
-        if report.defence {
-            "with the defence"
-        } else {
-            "without the defence"
-        }
-    ));
-    out::say(&match report.rounds_to_all {
-        Some(rounds) => format!("  root       reached everybody in {rounds} rounds"),
-        None => format!(
-            "  root       reached {:.2} % of all",
-            report.reached.last().copied().unwrap_or_default() * 100.0
-        ),
-    });
-    out::say(&format!(
-        "  stale      {:.2} % of a view on average, {:.1} % at the 99th percentile",
-        report.stale.mean * 100.0,
-        report.stale.p99 * 100.0
-    ));
-    out::say(&format!(
-        "  in-degree  mean {:.1}, sd {:.1}, 1 % below {}, 1 % above {}, at most {}; variance over mean {:.2}",
-        report.in_degree.mean,
-        report.in_degree.sd,
-        report.in_degree.p1,
-        report.in_degree.p99,
-        report.in_degree.max,
-        report.in_degree_dispersion
-    ));
-    out::say(&format!(
-        "  liars      {:.1} % of views, {:.1} % of samplers",
-        report.liars_in_views * 100.0,
-        report.liars_in_samplers * 100.0
-    ));
-    out::say(&format!(
-        "  isolated   {} nodes; {} known by nobody at the end",
-        report.isolated, report.unknown
-    ));
-    out::say(&format!(
-        "  bytes      {:.0} per node and round; a client fetches {:.1} MB a month",
-        report.bytes_per_round,
-        report.client_bytes_per_month as f64 / 1e6
-    ));
 }
