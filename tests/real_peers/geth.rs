@@ -9,16 +9,21 @@
 //! | `messages` | payloads, keys and sizes, each way, equal to the last byte |
 //! | `relay` | lines, crosswise arrivals, lives, pools larger than a packet |
 //! | `demands` | bloom filters and proof of work that peers ask for |
+//! | `direct`, `light` | direct messages and trust; light nodes |
+//! | `skewed` | a node of ours whose clock is wrong |
 //! | `vectors` | what it says to the test vectors |
 
 mod connection;
 mod demands;
+mod direct;
 mod discovery;
 mod handshakes;
+mod light;
 mod messages;
 pub(crate) mod ours;
 mod relay;
 mod scripted;
+pub(crate) mod skewed;
 pub(crate) mod theirs;
 mod vectors;
 

@@ -5,6 +5,7 @@
 //! | `driver`, `devnet` | child processes that speak JSON lines |
 //! | `geth` | one Whisper node of ours and one of go-ethereum |
 //! | `mail` | mailservers and their clients |
+//! | `status` | one Whisper node of ours and one Status client: confirmations and rate limits |
 //! | `mvds` | one MVDS node of ours and one of each Go library |
 //! | `whole_way` | two Status clients, one of them behind an edge |
 //!
@@ -22,4 +23,5 @@ mod driver;
 mod geth;
 mod mail;
 mod mvds;
+mod status;
 mod whole_way;

@@ -58,7 +58,10 @@ impl Clock {
             return false;
         }
         let jumped_s = by_ms as f64 / 1000.0;
-        warn!(jumped_s, "the clock of this machine jumped; sealing waits");
+        warn!(
+            jumped_s,
+            "the clock of this machine jumped; what is sealed in the next minute may be refused"
+        );
         let until = now.mono + Duration::from_millis(CLOCK_PAUSE_MS);
         self.jump = Some(Jump { by_ms, until });
         true

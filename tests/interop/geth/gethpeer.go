@@ -135,6 +135,7 @@ func (g *geth) ops() map[string]lines.Op {
 		"min_pow":               g.minPow,
 		"set_bloom":             g.setBloom,
 		"max_message_size":      g.maxMessageSize,
+		"light":                 g.light,
 		"trust_peer":            g.trustPeer,
 		"new_keypair":           g.newKeyPair,
 		"add_private_key":       g.addPrivateKey,
@@ -258,6 +259,21 @@ func (g *geth) minPow(request lines.Request) (lines.Fields, error) {
 		return nil, err
 	}
 	return nil, g.shh.SetMinimumPoW(arg.Pow)
+}
+
+func (g *geth) light(request lines.Request) (lines.Fields, error) {
+	var arg struct {
+		Light bool `json:"light"`
+	}
+	if err := request.Into(&arg); err != nil {
+		return nil, err
+	}
+	if arg.Light {
+		g.api.MakeLightClient(context.Background())
+	} else {
+		g.api.CancelLightClient(context.Background())
+	}
+	return nil, nil
 }
 
 func (g *geth) setBloom(request lines.Request) (lines.Fields, error) {

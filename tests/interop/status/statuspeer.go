@@ -40,6 +40,7 @@ type status struct {
 	port      *lines.Port
 	server    *p2p.Server
 	shh       *whisper.Whisper
+	limiter   *whisper.PeerRateLimiter
 	database  *sql.DB
 	messenger *protocol.Messenger
 	publicKey string
@@ -55,6 +56,8 @@ func statuspeer(port *lines.Port, args []string) error {
 	bloom := flags.String("bloom", "growing", "growing: start with an empty bloom filter, as the app does; full: take everything")
 	listen := flags.String("listen", "127.0.0.1:0", "address to listen on; empty: dial only")
 	retrieve := flags.Duration("retrieve", 200*time.Millisecond, "how often received messages are collected")
+	rateLimit := flags.Int64("rate-limit", 0, "packets per second that one peer may send; 0: no limit")
+	rateTolerance := flags.Int64("rate-tolerance", 1, "packets above the limit after which a peer is dropped")
 	verbosity := flags.Int("verbosity", int(log.LvlWarn), "log level on standard error, 0 to 5")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -67,6 +70,10 @@ func statuspeer(port *lines.Port, args []string) error {
 		return err
 	}
 	s := &status{port: port, logger: logger, stop: make(chan struct{}), stopped: make(chan struct{})}
+	if *rateLimit > 0 {
+		s.limiter = whisper.NewPeerRateLimiter(&whisper.PeerRateLimiterConfig{LimitPerSecPeerID: *rateLimit},
+			&whisper.DropPeerRateLimiterHandler{Tolerance: *rateTolerance})
+	}
 	if err := s.startNode(*dir, *bloom, *listen); err != nil {
 		return err
 	}
@@ -99,6 +106,9 @@ func (s *status) startNode(dir, bloom, listen string) error {
 	}
 	s.nodeKey = nodeKey
 	s.shh = whisper.New(&whisper.Config{MaxMessageSize: whisper.DefaultMaxMessageSize, MinimumAcceptedPOW: minimumPow})
+	if s.limiter != nil {
+		s.shh.SetRateLimiter(s.limiter)
+	}
 	switch bloom {
 	case "growing":
 		if err := s.shh.SetBloomFilter(make([]byte, whisper.BloomFilterSize)); err != nil {

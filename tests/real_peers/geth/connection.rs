@@ -230,7 +230,7 @@ fn our_full_house_has_room_for_a_trusted_geth() {
     let mut second = Scripted::usual(&ours.enode(), scripted::key(1));
     assert_eq!(second.end(), Some(DisconnectReason::TooManyPeers));
     let mut geth = Geth::start(&[]);
-    ours.trust(&geth.enode);
+    ours.always_admit(&geth.enode);
     geth.call("add_peer", json!({"enode": ours.enode()}));
     wait_until("trusted peer", PATIENCE, || ours.peers().len() == 2);
     let info = ours.peer(&geth.id);

@@ -97,7 +97,7 @@ impl Ours {
     }
 
     /// Lets a peer in although there is no room.
-    pub(crate) fn trust(&self, enode: &str) {
+    pub(crate) fn always_admit(&self, enode: &str) {
         let enode = enode.parse().expect("an enode");
         self.runtime
             .block_on(self.handle.add_trusted_peer(enode))
@@ -137,6 +137,38 @@ impl Ours {
 
     pub(crate) fn sync_from(&self, request: SyncRequest) -> Result<Synced, Refused> {
         self.runtime.block_on(self.handle.sync_from(request))
+    }
+
+    /// Takes direct messages of a peer, or no longer.
+    pub(crate) fn trust(&self, id: &str, trusted: bool) {
+        let bytes = hex::decode(id).expect("an id is hex");
+        let node = NodeId::new(bytes.try_into().expect("an id has 32 bytes"));
+        self.runtime
+            .block_on(self.handle.trust_peer(node, trusted))
+            .expect("it runs");
+    }
+
+    /// Sends an envelope straight to a peer.
+    pub(crate) fn post_direct(&self, id: &str, envelope: &Envelope) {
+        let node = self.peer(id).enode.node_id();
+        self.runtime
+            .block_on(self.handle.post_direct(node, Arc::new(envelope.clone())))
+            .expect("the peer is there");
+    }
+
+    /// Lets go of the confirmations that wait for an envelope.
+    pub(crate) fn release(&self, hash: EnvelopeHash) {
+        self.runtime.block_on(self.handle.release(hash));
+    }
+
+    /// Waits for an envelope that came straight from a peer.
+    pub(crate) fn wait_direct(&mut self, hash: &str) -> Arc<Envelope> {
+        self.wait("such a direct message", |event| match event {
+            Event::Direct { envelope, .. } if envelope.hash().to_string() == hash => {
+                Some(envelope.clone())
+            }
+            _ => None,
+        })
     }
 
     pub(crate) fn counters(&self) -> Counters {

@@ -2,6 +2,7 @@
 
 mod confirm;
 mod direct;
+mod holes;
 mod net;
 mod network;
 mod traffic;

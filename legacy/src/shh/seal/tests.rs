@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 
 use proptest::prelude::*;
@@ -245,6 +246,35 @@ fn broken_texts_under_a_good_key_are_refused() {
             Err(OpenError::Message(expected))
         );
     }
+}
+
+/// A text that is sealed again shows nothing of the first time: nonce, padding and one-time keys are new.
+#[test]
+fn nothing_random_is_used_twice() {
+    let (mut rng, key) = (rng(), SymKey::from_bytes(&[7; 32]).unwrap());
+    let recipient = secret(KEY_A).public();
+    let (mut nonces, mut ephemeral) = (BTreeSet::new(), BTreeSet::new());
+    for _ in 0..500 {
+        let data = seal(
+            SealTo::Symmetric(&key),
+            b"same",
+            Padding::Random,
+            None,
+            &mut rng,
+        )
+        .unwrap();
+        nonces.insert(data[data.len() - 12..].to_vec());
+        let data = seal(
+            SealTo::Public(&recipient),
+            b"same",
+            Padding::Random,
+            None,
+            &mut rng,
+        )
+        .unwrap();
+        ephemeral.insert(data[..65].to_vec());
+    }
+    assert_eq!((nonces.len(), ephemeral.len()), (500, 500));
 }
 
 #[test]
