@@ -64,7 +64,11 @@ metrics! {
     MAIL_FAILURES Counter "mailserver_archive_failures" None, "Jobs that the archive failed to do";
     MAIL_ROWS Gauge "mailserver_envelopes" None, "Envelopes in the archive";
     MAIL_BYTES Gauge "mailserver_bytes" None, "Bytes of the envelopes in the archive";
-    RATE_LIMITS_EXCEEDED Counter "whisper_rate_limits_exceeded" Some("type"), "Packets above a peer's rate";
+    RATE_LIMITS_PROCESSED Counter "whisper_rate_limits_processed" None, "Packets that the rate limits looked at";
+    RATE_LIMITS_EXCEEDED Counter "whisper_rate_limits_exceeded" Some("type"), "Packets above the rate of a peer or an address";
+    CONFIRMATIONS Counter "whisper_confirmations" Some("direction"), "Bundles confirmed: sent, received; stray and dropped are of no use";
+    DIRECT_MESSAGES Counter "whisper_direct_messages" Some("direction"), "Envelopes past the pool: received from trusted peers, sent";
+    CLOCK_SKEW Gauge "node_clock_skew_seconds" None, "Seconds by which this clock is ahead of those of senders; a right one seems 1 or 2 ahead";
     DEVP2P_PEERS Gauge "devp2p_peers" Some("direction"), "Whisper connections";
     DEVP2P_HANDSHAKES Counter "devp2p_handshakes" Some("result"), "RLPx handshakes";
     DEVP2P_DISCONNECTS Counter "devp2p_disconnects" Some("reason"), "Closed connections by reason";

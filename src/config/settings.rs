@@ -64,6 +64,16 @@ pub struct Whisper {
     pub trusted_peers: Vec<String>,
     /// How long a ban lasts, in minutes.
     pub ban_minutes: u16,
+    /// Largest envelope, in bytes.
+    pub max_message_size: u32,
+    /// Whether bundles are confirmed.
+    pub confirmations: bool,
+    /// Whether the proof of work before geth 1.9 suffices.
+    pub accept_old_pow: bool,
+    /// Packets per second from one peer; 0: no limit.
+    pub rate_limit_peer: u32,
+    /// Packets per second from one address; 0: no limit.
+    pub rate_limit_ip: u32,
 }
 
 /// The mailserver.
@@ -300,6 +310,11 @@ impl Reader<'_> {
             dial_ratio: self.count("whisper", "dial_ratio"),
             trusted_peers: trusted_peers?,
             ban_minutes: self.count("whisper", "ban_minutes"),
+            max_message_size: self.large("whisper", "max_message_size"),
+            confirmations: self.flag("whisper", "confirmations"),
+            accept_old_pow: self.flag("whisper", "accept_old_pow"),
+            rate_limit_peer: self.large("whisper", "rate_limit_peer"),
+            rate_limit_ip: self.large("whisper", "rate_limit_ip"),
         })
     }
 
@@ -458,6 +473,14 @@ impl Reader<'_> {
     fn count(&self, section: &str, name: &str) -> u16 {
         match self.value(section, name).0 {
             Value::Count(count) => u16::try_from(count).unwrap_or(u16::MAX),
+            _ => 0,
+        }
+    }
+
+    /// A number that may be large.
+    fn large(&mut self, section: &str, name: &str) -> u32 {
+        match self.value(section, name).0 {
+            Value::Count(count) => u32::try_from(count).unwrap_or(u32::MAX),
             _ => 0,
         }
     }

@@ -9,6 +9,8 @@ use ::legacy::identity::SecretKey;
 use ::legacy::peers::Limits;
 use ::legacy::shell as whisper_shell;
 use ::legacy::shh::interest::{Dictionary, Hint};
+use ::legacy::shh::node::Confirmations;
+use ::legacy::shh::wire::RateLimits;
 use ::mixnet::descriptor::Descriptor;
 use ::mixnet::preset::Preset;
 use ::mixnet::{SecretKey as MixKey, shell as mix_shell};
@@ -139,6 +141,13 @@ pub(super) async fn whisper(
             config.static_peers.push(server);
         }
     }
+    config.shh.envelope_len_max = usize::try_from(settings.whisper.max_message_size)
+        .map_err(|error| StartError::Bug(error.to_string()))?;
+    if !settings.whisper.confirmations {
+        config.shh.confirmations = Confirmations::Off;
+    }
+    config.shh.accept_old_pow = settings.whisper.accept_old_pow;
+    config.shh.rate_limits = rate_limits(settings);
     let (handle, events, task) = whisper_shell::spawn(config).map_err(whisper_failed)?;
     Ok(Some(Whisper {
         handle,
@@ -156,6 +165,16 @@ fn discovery(
         file: Some(directory.whisper_nodes()),
         nat: settings.whisper.nat,
     })
+}
+
+/// No limits at all are not announced either.
+fn rate_limits(settings: &Settings) -> Option<RateLimits> {
+    let limits = RateLimits {
+        ip: settings.whisper.rate_limit_ip.into(),
+        peer: settings.whisper.rate_limit_peer.into(),
+        topic: 0,
+    };
+    (limits != RateLimits::default()).then_some(limits)
 }
 
 pub(super) fn enodes(key: &'static str, texts: &[String]) -> Result<Vec<Enode>, StartError> {

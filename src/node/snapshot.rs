@@ -6,6 +6,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use ::legacy::peers::{Kind, Offence};
 use ::legacy::rlpx::Direction as Opened;
 use ::legacy::shell as whisper_shell;
+use ::legacy::shh::clock::ClockState;
+use ::legacy::shh::limits::CLOCK_WARN_S;
 use ::mixnet::counters::PacketKind;
 use ::mixnet::error::DropReason as MixDrop;
 use ::mixnet::shell as mix_shell;
@@ -21,8 +23,8 @@ use crate::identity::{self, Identity};
 use crate::link::interest::Interests;
 use crate::metrics::{self, Readings};
 use crate::status::{
-    BridgeStatus, EdgeStatus, Health, MailStatus, MixPeer, MixStatus, NodeStatus, SNAPSHOT_EVERY,
-    Snapshot, WhisperPeer, WhisperStatus,
+    BridgeStatus, Cause, EdgeStatus, Health, MailStatus, MixPeer, MixStatus, NodeStatus,
+    SNAPSHOT_EVERY, Snapshot, WhisperPeer, WhisperStatus,
 };
 
 /// Where a snapshot comes from.
@@ -70,8 +72,11 @@ impl Sources {
     /// Asks every part.
     pub(super) async fn take(&self) -> Snapshot {
         let mut readings = Readings::default();
+        let mut troubles = Vec::new();
         let whisper = match &self.whisper {
-            Some((handle, statics)) => Some(whisper_status(handle, *statics, &mut readings).await),
+            Some((handle, statics)) => {
+                Some(whisper_status(handle, *statics, &mut readings, &mut troubles).await)
+            }
             None => None,
         };
         let mix = match &self.mix {
@@ -106,7 +111,7 @@ impl Sources {
             mix,
             bridge,
             edge,
-            troubles: Vec::new(),
+            troubles,
         };
         readings.set(
             &metrics::NODE_READY,
@@ -124,6 +129,7 @@ async fn whisper_status(
     handle: &whisper_shell::Handle,
     statics: usize,
     readings: &mut Readings,
+    troubles: &mut Vec<Cause>,
 ) -> WhisperStatus {
     let counters = handle.counters().await;
     let peers: Vec<WhisperPeer> = handle.peers().await.iter().map(whisper_peer).collect();
@@ -168,6 +174,25 @@ async fn whisper_status(
     readings.count_labelled(&metrics::ENVELOPES_CACHED, "miss", shh.accepted);
     readings.count(&metrics::ENVELOPES_SENT, shh.envelopes_sent);
     readings.count(&metrics::ENVELOPES_POOLED, counters.pooled as u64);
+    readings.count(&metrics::RATE_LIMITS_PROCESSED, shh.rate_limited_packets);
+    for (limit, count) in &shh.rate_limits_exceeded {
+        readings.count_labelled(&metrics::RATE_LIMITS_EXCEEDED, *limit, *count);
+    }
+    for (direction, count) in [
+        ("sent", shh.confirmations_sent),
+        ("received", shh.confirmations_received),
+        ("stray", shh.confirmations_stray),
+        ("dropped", shh.confirmations_dropped),
+    ] {
+        readings.count_labelled(&metrics::CONFIRMATIONS, direction, count);
+    }
+    for (direction, count) in [("received", shh.direct_received), ("sent", shh.direct_sent)] {
+        readings.count_labelled(&metrics::DIRECT_MESSAGES, direction, count);
+    }
+    if let Some(skew_s) = counters.clock.skew_s {
+        readings.set(&metrics::CLOCK_SKEW, skew_s);
+    }
+    troubles.extend(clock_trouble(counters.clock));
     WhisperStatus {
         peers,
         static_peers: statics,
@@ -204,6 +229,25 @@ fn mail_status(mail: &whisper_shell::MailCounters, readings: &mut Readings) -> O
         served,
         refused,
     })
+}
+
+/// What our clock keeps us from doing.
+fn clock_trouble(clock: ClockState) -> Option<Cause> {
+    if let Some(by) = clock.jumped_s {
+        return Some(Cause::note(
+            "clock_jumped",
+            format!(
+                "the clock of this machine jumped by {by:.0} s; what is sealed now may be refused"
+            ),
+            "it is ready again in a minute; see to it that one service only sets the clock, and in small steps",
+        ));
+    }
+    let skew = clock.skew_s.filter(|skew| skew.abs() >= CLOCK_WARN_S)?;
+    Some(Cause::note(
+        "clock_skew",
+        format!("this clock is {skew:.0} s ahead of those that Whisper's senders have"),
+        "set the clock by NTP: peers refuse what is more than 10 s from theirs",
+    ))
 }
 
 fn whisper_peer(peer: &whisper_shell::PeerInfo) -> WhisperPeer {
