@@ -98,13 +98,13 @@ fn find(options: &Options) -> Findings {
         entropy: pool::departures(pool, DEPARTURES, seed, start),
         formula: theory::pool_entropy(pool),
     });
-    let networks = NETWORKS.iter().flat_map(|(rate, width, mu)| {
-        (1..=5).map(|layers| {
+    let networks = NETWORKS.iter().flat_map(|&(rate, width, mu)| {
+        (1..=5).map(move |layers| {
             let shape = Shape {
-                rate: *rate,
-                width: *width,
+                rate,
+                width,
                 layers,
-                mu: *mu,
+                mu,
             };
             NetworkRow {
                 shape,
