@@ -310,11 +310,11 @@ impl Reader<'_> {
             dial_ratio: self.count("whisper", "dial_ratio"),
             trusted_peers: trusted_peers?,
             ban_minutes: self.count("whisper", "ban_minutes"),
-            max_message_size: self.large("whisper", "max_message_size"),
+            max_message_size: self.count32("whisper", "max_message_size"),
             confirmations: self.flag("whisper", "confirmations"),
             accept_old_pow: self.flag("whisper", "accept_old_pow"),
-            rate_limit_peer: self.large("whisper", "rate_limit_peer"),
-            rate_limit_ip: self.large("whisper", "rate_limit_ip"),
+            rate_limit_peer: self.count32("whisper", "rate_limit_peer"),
+            rate_limit_ip: self.count32("whisper", "rate_limit_ip"),
         })
     }
 
@@ -463,6 +463,7 @@ impl Reader<'_> {
         }
     }
 
+    /// A number that may be large.
     fn large(&self, section: &str, name: &str) -> u64 {
         match self.value(section, name).0 {
             Value::Count(count) => u64::try_from(count).unwrap_or(0),
@@ -470,17 +471,13 @@ impl Reader<'_> {
         }
     }
 
+    fn count32(&self, section: &str, name: &str) -> u32 {
+        u32::try_from(self.large(section, name)).unwrap_or(u32::MAX)
+    }
+
     fn count(&self, section: &str, name: &str) -> u16 {
         match self.value(section, name).0 {
             Value::Count(count) => u16::try_from(count).unwrap_or(u16::MAX),
-            _ => 0,
-        }
-    }
-
-    /// A number that may be large.
-    fn large(&mut self, section: &str, name: &str) -> u32 {
-        match self.value(section, name).0 {
-            Value::Count(count) => u32::try_from(count).unwrap_or(u32::MAX),
             _ => 0,
         }
     }
