@@ -8,6 +8,8 @@
 //!   topology.json the relay list (put there by the operator)
 //!   whisper.nodes Whisper nodes that discovery knew last, and this node's own record
 //!   db/           the database of a bridge or an edge
+//!   ferry.ipc     the unix socket of JSON-RPC, while the node runs
+//!   clients.keys  keys that clients made through JSON-RPC, if they are kept
 //!   lock          held by a running node
 //! ```
 
@@ -174,6 +176,11 @@ impl Directory {
     /// `keys/`.
     pub fn keys(&self) -> PathBuf {
         self.path.join("keys")
+    }
+
+    /// `clients.keys`.
+    pub fn kept_keys(&self) -> PathBuf {
+        self.path.join("clients.keys")
     }
 
     /// `db/`.

@@ -86,7 +86,7 @@ pub enum StartError {
     /// An address cannot be bound.
     #[error("cannot listen on {address} for {purpose}: {source}")]
     Listen {
-        /// What it is for: `whisper`, `mix` or `api`, the section of the configuration.
+        /// What it is for: `whisper`, `mix` or `api`, the section of the configuration; or `rpc.http`, with its key.
         purpose: &'static str,
         /// Where.
         address: SocketAddr,
@@ -132,6 +132,24 @@ pub enum StartError {
         path: PathBuf,
         /// Which entry, and what is wrong with it.
         why: String,
+    },
+    /// The unix socket of JSON-RPC cannot be bound.
+    #[error("cannot listen on the unix socket {path}: {source}")]
+    Socket {
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file of a secret that an operator wrote, or the keys that clients left here.
+    #[error("{path} cannot be used: {why}")]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+        /// What to do about it.
+        what_to_do: String,
     },
     /// The configuration asks for something that cannot be.
     #[error("the configuration cannot be used: {key}: {why}")]
@@ -202,6 +220,15 @@ impl From<StartError> for Failure {
                 why,
                 "get the list again from where it came; the descriptor of a single node is what `ferry id` prints there",
             ),
+            StartError::Socket { .. } => Self::new(
+                Exit::PortInUse,
+                "cannot listen on the unix socket for [rpc]",
+                why,
+                "choose a shorter path (the system takes about 100 characters) in [rpc] ipc of config.toml, or leave it empty",
+            ),
+            StartError::Secret { what_to_do, .. } => {
+                Self::new(Exit::Keys, "a secret cannot be used", why, what_to_do)
+            }
             StartError::Config { what_to_do, .. } => Self::new(
                 Exit::Config,
                 "the configuration cannot be used",
@@ -225,17 +252,18 @@ impl From<StartError> for Failure {
     }
 }
 
-/// What to say about an address that cannot be bound.
+/// What to say about an address that cannot be bound. The purpose is a section, or a section and its key.
 fn listen_failure(purpose: &str, address: SocketAddr, source: &io::Error) -> Failure {
+    let (purpose, key) = purpose.split_once('.').unwrap_or((purpose, "listen"));
     let what_to_do = match source.kind() {
         io::ErrorKind::AddrInUse => format!(
-            "stop the program that uses port {}, or set another port in [{purpose}] listen of config.toml",
+            "stop the program that uses port {}, or set another port in [{purpose}] {key} of config.toml",
             address.port()
         ),
         io::ErrorKind::PermissionDenied => {
-            format!("choose a port above 1023 in [{purpose}] listen of config.toml")
+            format!("choose a port above 1023 in [{purpose}] {key} of config.toml")
         }
-        _ => format!("set an address of this machine in [{purpose}] listen of config.toml"),
+        _ => format!("set an address of this machine in [{purpose}] {key} of config.toml"),
     };
     Failure::new(
         Exit::PortInUse,

@@ -17,6 +17,9 @@ const FDS_OTHER: u64 = 128;
 /// libp2p connections that the mixnet side allows at once.
 const FDS_MIX: u64 = 256;
 
+/// Connections that one transport of JSON-RPC allows at once.
+const FDS_CLIENTS: u64 = crate::rpc::limits::CONNECTIONS_MAX as u64;
+
 /// Descriptors that a node with these settings can come to use.
 pub fn needed(settings: &Settings) -> u64 {
     let roles = &settings.node.roles;
@@ -29,7 +32,14 @@ pub fn needed(settings: &Settings) -> u64 {
     };
     let mix = if roles.speaks_mix() { FDS_MIX } else { 0 };
     let database = roles.has(Role::Bridge) || roles.has(Role::Edge);
-    whisper + mix + if database { FDS_DATABASE } else { 0 } + FDS_OTHER
+    let serve = &settings.rpc.serve;
+    let transports = [
+        serve.http.is_some(),
+        serve.ws.is_some(),
+        serve.ipc.is_some(),
+    ];
+    let clients = FDS_CLIENTS * transports.iter().filter(|on| **on).count() as u64;
+    whisper + mix + clients + if database { FDS_DATABASE } else { 0 } + FDS_OTHER
 }
 
 /// Raises the limit to what is needed. Refuses what cannot work; what is merely tight is returned

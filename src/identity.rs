@@ -3,6 +3,7 @@
 //! is known before the node ever ran.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::path::PathBuf;
 
 use legacy::enode::{Enode, EnodeError};
 use legacy::enr::{Place, Record};
@@ -50,6 +51,12 @@ pub struct Identity {
     pub descriptor: Option<serde_json::Value>,
     /// The HTTP API.
     pub api: String,
+    /// JSON-RPC over HTTP.
+    pub rpc_http: Option<String>,
+    /// JSON-RPC over WebSocket.
+    pub rpc_ws: Option<String>,
+    /// JSON-RPC over a unix socket.
+    pub ipc: Option<PathBuf>,
 }
 
 impl Identity {
@@ -82,6 +89,9 @@ impl Identity {
             gateway_key: keys.gateway.as_ref().map(public),
             descriptor: descriptor.map(|descriptor| descriptor.to_json()),
             api: format!("http://{}", settings.api.listen),
+            rpc_http: settings.rpc.serve.http.map(|at| format!("http://{at}")),
+            rpc_ws: settings.rpc.serve.ws.map(|at| format!("ws://{at}")),
+            ipc: settings.rpc.serve.ipc.clone(),
         })
     }
 }

@@ -5,11 +5,12 @@
 //! |---|---|
 //! | [`cli`] | the commands |
 //! | [`config`] | `config.toml`, environment and `--set`, checked and typed |
-//! | [`directory`], [`keystore`] | what a node keeps on its disk |
+//! | [`directory`], [`keystore`], [`keyring`] | what a node keeps on its disk |
 //! | [`identity`] | what it tells others: enode, peer id, descriptor |
 //! | [`archive`] | where the mailserver keeps envelopes |
 //! | [`node`] | the roles, put together from the crates |
 //! | [`api`] | HTTP on loopback |
+//! | [`rpc`] | JSON-RPC for local clients, as `geth --shh` spoke it |
 //! | [`status`], [`ledger`], [`metrics`] | what the API shows |
 //! | [`devnet`] | a whole network of child processes |
 //! | [`vectors`] | checks files of test vectors |
@@ -27,6 +28,7 @@ pub mod exit;
 pub mod failure;
 pub mod fds;
 pub mod identity;
+pub mod keyring;
 pub mod keystore;
 pub mod ledger;
 pub mod link;
@@ -34,6 +36,7 @@ pub mod log;
 pub mod metrics;
 pub mod node;
 pub mod role;
+pub mod rpc;
 pub mod shutdown;
 pub mod status;
 pub mod vectors;

@@ -17,6 +17,7 @@ mod core;
 mod edge;
 mod mail;
 mod parts;
+mod rpc;
 mod snapshot;
 
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use crate::keystore::Keys;
 use crate::ledger::SharedLedger;
 use crate::metrics::Metrics;
 use crate::role::Role;
+use crate::rpc::Server;
 use crate::status::{NodeStatus, Snapshot};
 use parts::{Mix, Whisper};
 
@@ -50,6 +52,7 @@ pub struct Running {
     core: Option<Core>,
     store: Option<Arc<RocksStore>>,
     snapshots: JoinHandle<()>,
+    rpc: Option<Server>,
     // Events that no core reads: of a plain Whisper node, of a relay.
     idle: JoinSet<()>,
 }
@@ -71,6 +74,7 @@ pub async fn start(
         true => Some(parts::store(&directory)?),
         false => None,
     };
+    let doors = rpc::open(&settings).await?;
     let mut whisper = parts::whisper(&settings, &directory, &keys).await?;
     let mut mix = parts::mix(&settings, &directory, &keys, &topology)?;
 
@@ -79,6 +83,12 @@ pub async fn start(
         metrics: metrics.clone(),
     };
     let mut idle = JoinSet::new();
+    let server = match (doors, &mut whisper) {
+        (Some(doors), Some(whisper)) => Some(rpc::start(
+            &settings, &directory, &keys, &identity, doors, whisper, &mut idle,
+        )?),
+        _ => None,
+    };
     let core = match (&mut whisper, &mut mix, &store) {
         (Some(whisper), Some(mix), Some(store)) if roles.has(Role::Bridge) => Some(bridge::start(
             &settings, &keys, whisper, mix, store, watching,
@@ -118,6 +128,7 @@ pub async fn start(
         core,
         store,
         snapshots,
+        rpc: server,
         idle,
     })
 }
@@ -166,8 +177,11 @@ impl Running {
         }
     }
 
-    /// Stops in order: the core, the mixnet, Whisper, the disk.
+    /// Stops in order: the clients, the core, the mixnet, Whisper, the disk.
     pub async fn stop(mut self) {
+        if let Some(rpc) = self.rpc.take() {
+            rpc.stop().await;
+        }
         if let Some(core) = self.core.take()
             && tokio::time::timeout(DRAIN_WITHIN, core.stop())
                 .await

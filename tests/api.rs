@@ -51,6 +51,9 @@ fn snapshot() -> Snapshot {
         gateway_key: None,
         descriptor: None,
         api: "http://127.0.0.1:1".into(),
+        rpc_http: None,
+        rpc_ws: None,
+        ipc: None,
     };
     let peer = WhisperPeer {
         node_id: "ab".repeat(64),

@@ -41,6 +41,10 @@ impl Node {
         ]
         .map(|(section, port)| format!("{section}.listen=127.0.0.1:{port}"));
         let mut set = set.to_vec();
+        if role == "whisper" {
+            set.push(format!("rpc.http=127.0.0.1:{}", ports.rpc_http));
+            set.push(format!("rpc.ws=127.0.0.1:{}", ports.rpc_ws));
+        }
         match role {
             "whisper" => set.remove(1),
             "relay" => set.remove(0),

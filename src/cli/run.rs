@@ -116,4 +116,10 @@ fn banner(identity: &Identity) {
         out::say(&format!("  mix      {multiaddr}"));
     }
     out::say(&format!("  api      {} (this machine only)", identity.api));
+    let ipc = identity.ipc.as_ref().map(|path| path.display().to_string());
+    let rpc = [&identity.rpc_http, &identity.rpc_ws, &ipc];
+    let rpc: Vec<&str> = rpc.into_iter().flatten().map(String::as_str).collect();
+    if !rpc.is_empty() {
+        out::say(&format!("  rpc      {}", rpc.join("  ")));
+    }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::role::{Role, Roles};
+use crate::rpc::Namespace;
 
 /// The version that the key `config_version` names.
 pub const CONFIG_VERSION: i64 = 1;
@@ -115,6 +116,10 @@ pub struct Ports {
     pub mix: u16,
     /// HTTP.
     pub api: u16,
+    /// JSON-RPC over HTTP.
+    pub rpc_http: u16,
+    /// JSON-RPC over WebSocket.
+    pub rpc_ws: u16,
 }
 
 impl Ports {
@@ -123,10 +128,12 @@ impl Ports {
         whisper: 30303,
         mix: 60000,
         api: 8645,
+        rpc_http: 8545,
+        rpc_ws: 8546,
     };
 
     /// Ports that a node takes from its base on; the rest of the ten is kept for what comes later
-    /// (JSON-RPC over HTTP and WebSocket, QUIC).
+    /// (QUIC).
     pub const RESERVED: u16 = 10;
 
     /// All ports from `base` on.
@@ -136,6 +143,8 @@ impl Ports {
             whisper: base,
             mix: base + 1,
             api: base + 2,
+            rpc_http: base + 3,
+            rpc_ws: base + 4,
         })
     }
 }
@@ -159,6 +168,20 @@ pub fn listen(roles: &Roles, ports: Ports) -> [Value; 3] {
         (true, false) => private(ports.mix),
     };
     [whisper, mix, private(ports.api)]
+}
+
+/// Where a node with these roles and ports serves JSON-RPC: the values of `rpc.http`, `rpc.ws` and
+/// `rpc.ipc`. A plain Whisper node does so where `geth --shh` did; the others where somebody asks.
+pub fn rpc(roles: &Roles, ports: Ports) -> [Value; 3] {
+    if !roles.has(Role::Whisper) {
+        return [Value::text(""), Value::text(""), Value::text("")];
+    }
+    let private = |port| Value::Text(format!("127.0.0.1:{port}"));
+    [
+        private(ports.rpc_http),
+        private(ports.rpc_ws),
+        Value::text("ferry.ipc"),
+    ]
 }
 
 /// The preset that fits what the node does: one clock for many users, none, or a person's.
@@ -187,6 +210,10 @@ pub const SECTIONS: &[(&str, &str)] = &[
     (
         "api",
         "The HTTP API: health, peers, the life of a message, metrics.",
+    ),
+    (
+        "rpc",
+        "JSON-RPC for local clients, as `geth --shh` spoke it. docs/rpc.md lists the methods.",
     ),
     ("log", "What is written to standard error."),
 ];
@@ -482,6 +509,72 @@ pub const KEYS: &[Key] = &[
         why: "Loopback address only: the API has no password in this version.",
     },
     Key {
+        section: "rpc",
+        name: "http",
+        form: Form::Text,
+        default: |roles| rpc(roles, Ports::DEFAULT)[0].clone(),
+        why: "Address for JSON-RPC over HTTP; beyond loopback it needs a token_file. Empty: off.",
+    },
+    Key {
+        section: "rpc",
+        name: "ws",
+        form: Form::Text,
+        default: |roles| rpc(roles, Ports::DEFAULT)[1].clone(),
+        why: "Address for JSON-RPC over WebSocket, with subscriptions; it may be that of http. Empty: off.",
+    },
+    Key {
+        section: "rpc",
+        name: "ipc",
+        form: Form::Text,
+        default: |roles| rpc(roles, Ports::DEFAULT)[2].clone(),
+        why: "Unix socket for the user of this node alone, relative to this directory; it offers every module. Empty: off.",
+    },
+    Key {
+        section: "rpc",
+        name: "modules",
+        form: Form::List,
+        default: |_| {
+            let names = Namespace::ALL.map(|namespace| namespace.as_str().to_owned());
+            Value::List(names.into())
+        },
+        why: "What HTTP and WebSocket offer: admin, net, shh, web3. Whoever reaches them has every key that shh holds.",
+    },
+    Key {
+        section: "rpc",
+        name: "hosts",
+        form: Form::List,
+        default: |_| Value::List(vec!["localhost".to_owned()]),
+        why: "Names of this machine that a request may ask for; IP addresses always pass. \"*\": any, and web pages get in.",
+    },
+    Key {
+        section: "rpc",
+        name: "origins",
+        form: Form::List,
+        default: |_| Value::List(vec!["http://localhost".to_owned()]),
+        why: "Origins of web pages that may open a WebSocket. Programs other than browsers send none and pass.",
+    },
+    Key {
+        section: "rpc",
+        name: "token_file",
+        form: Form::Text,
+        default: |_| Value::text(""),
+        why: "File with the token that HTTP and WebSocket ask for (Authorization: Bearer); made if it is not there. Empty: none.",
+    },
+    Key {
+        section: "rpc",
+        name: "keep_keys",
+        form: Form::Flag,
+        default: |_| Value::Flag(false),
+        why: "Keep keys that clients make through JSON-RPC, encrypted, in clients.keys; otherwise they end with the node.",
+    },
+    Key {
+        section: "rpc",
+        name: "password_file",
+        form: Form::Text,
+        default: |_| Value::text(""),
+        why: "File with the password for clients.keys, private to the user of this node. keep_keys needs it.",
+    },
+    Key {
         section: "log",
         name: "level",
         form: Form::Text,
@@ -545,7 +638,9 @@ mod tests {
             Some(Ports {
                 whisper: 41000,
                 mix: 41001,
-                api: 41002
+                api: 41002,
+                rpc_http: 41003,
+                rpc_ws: 41004,
             })
         );
         assert_eq!(Ports::from_base(65530), None);

@@ -8,6 +8,7 @@ use legacy::shell::NatPolicy;
 use super::check::{ConfigError, Origin, Values};
 use super::schema::{self, Value};
 use crate::role::{Role, Roles};
+use crate::rpc::Namespace;
 
 /// Everything that a node needs to know before it starts.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +27,8 @@ pub struct Settings {
     pub edge: Edge,
     /// Section `api`.
     pub api: Api,
+    /// Section `rpc`.
+    pub rpc: Rpc,
     /// Section `log`.
     pub log: Log,
 }
@@ -196,6 +199,17 @@ pub struct Api {
     pub listen: SocketAddr,
 }
 
+/// JSON-RPC for local clients.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rpc {
+    /// Where it is served, and what.
+    pub serve: crate::rpc::Config,
+    /// The token that every request over HTTP and WebSocket must carry.
+    pub token_file: Option<PathBuf>,
+    /// The password of the kept keys; none: keys are not kept.
+    pub keys_password_file: Option<PathBuf>,
+}
+
 /// The log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Log {
@@ -246,15 +260,24 @@ impl Reader<'_> {
         let edge = self.edge();
         let reseal = self.flag("bridge", "reseal");
         let api = self.parsed("api", "listen", loopback);
+        let rpc = self.rpc(directory);
         let level = self.parsed("log", "level", log_level);
         let format = match self.text("log", "format").as_str() {
             "json" => LogFormat::Json,
             _ => LogFormat::Text,
         };
         let roles = roles?;
-        let (whisper, mix) = (whisper?, mix?);
+        let (whisper, mix, rpc) = (whisper?, mix?, rpc?);
         let mailserver = mailserver?;
         self.needs(&roles, &whisper, &mix);
+        if rpc.serve.is_on() && !roles.speaks_whisper() {
+            let why = "the roles of this node do not speak Whisper, so there is nothing to serve";
+            self.wrong(
+                "rpc",
+                "http",
+                format!("{why}; leave http, ws and ipc empty"),
+            );
+        }
         if mailserver.enabled && !roles.has(Role::Whisper) {
             let why = "only a node of role whisper is a mailserver for others; an edge is one for its own client anyway";
             self.wrong("mailserver", "enabled", why.to_owned());
@@ -267,6 +290,7 @@ impl Reader<'_> {
             bridge: Bridge { reseal },
             edge: edge?,
             api: Api { listen: api? },
+            rpc,
             log: Log {
                 level: level?,
                 format,
@@ -332,6 +356,34 @@ impl Reader<'_> {
             range_max_hours: hours.filter(|hours| *hours > 0),
             sync_from: sync_from?,
             sync_with: sync_with?,
+        })
+    }
+
+    fn rpc(&mut self, directory: &Path) -> Option<Rpc> {
+        let token_file = self.path("rpc", "token_file", directory);
+        let password_file = self.path("rpc", "password_file", directory);
+        let keep_keys = self.flag("rpc", "keep_keys");
+        if keep_keys && password_file.is_none() {
+            let why = "kept keys are encrypted: name a file with a password in password_file";
+            self.wrong("rpc", "keep_keys", why.to_owned());
+        }
+        let guarded = token_file.is_some();
+        let http = self.parsed("rpc", "http", optional(|text| served(text, guarded)));
+        let ws = self.parsed("rpc", "ws", optional(|text| served(text, guarded)));
+        let namespaces = self.parsed_list("rpc", "modules", namespaces);
+        let hosts = self.parsed_list("rpc", "hosts", |list| Ok(list.to_vec()));
+        let origins = self.parsed_list("rpc", "origins", |list| Ok(list.to_vec()));
+        Some(Rpc {
+            serve: crate::rpc::Config {
+                http: http?,
+                ws: ws?,
+                ipc: self.path("rpc", "ipc", directory),
+                namespaces: namespaces?,
+                hosts: hosts?,
+                origins: origins?,
+            },
+            token_file,
+            keys_password_file: password_file.filter(|_| keep_keys),
         })
     }
 
@@ -450,6 +502,12 @@ impl Reader<'_> {
             Value::Text(text) => text,
             other => other.to_string(),
         }
+    }
+
+    /// A path relative to the directory; nothing where the text is empty.
+    fn path(&self, section: &str, name: &str, directory: &Path) -> Option<PathBuf> {
+        let text = self.text(section, name);
+        (!text.is_empty()).then(|| directory.join(text))
     }
 
     fn flag(&self, section: &str, name: &str) -> bool {
@@ -579,6 +637,31 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
         ));
     }
     Ok(address)
+}
+
+/// An address for JSON-RPC: others may reach it only where they need a token.
+fn served(text: &str, guarded: bool) -> Result<SocketAddr, String> {
+    let address = socket(text)?;
+    if address.ip().is_loopback() || guarded {
+        return Ok(address);
+    }
+    Err(format!(
+        "{address} is not loopback, and whoever reaches JSON-RPC has every key that it holds; write \
+         127.0.0.1:{}, or set token_file",
+        address.port()
+    ))
+}
+
+fn namespaces(list: &[String]) -> Result<Vec<Namespace>, String> {
+    let mut namespaces = Vec::new();
+    for name in list {
+        let namespace = Namespace::named(name)
+            .ok_or_else(|| format!("{name:?} is no module: admin, net, shh or web3"))?;
+        namespaces.push(namespace);
+    }
+    namespaces.sort();
+    namespaces.dedup();
+    Ok(namespaces)
 }
 
 fn log_level(text: &str) -> Result<String, String> {

@@ -39,10 +39,14 @@ fn value(key: &Key, roles: &Roles, ports: Ports, overrides: Overrides<'_>) -> Va
         return value.clone();
     }
     let [whisper, mix, api] = schema::listen(roles, ports);
+    let [http, ws, ipc] = schema::rpc(roles, ports);
     match (key.section, key.name) {
         ("whisper", "listen") => whisper,
         ("mix", "listen") => mix,
         ("api", "listen") => api,
+        ("rpc", "http") => http,
+        ("rpc", "ws") => ws,
+        ("rpc", "ipc") => ipc,
         _ => (key.default)(roles),
     }
 }

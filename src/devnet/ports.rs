@@ -64,7 +64,7 @@ impl Reservations {
         })
     }
 
-    /// Three ports for one node.
+    /// The ports of one node.
     pub fn reserve(&mut self) -> Result<Reserved, Failure> {
         let (mut numbers, mut listeners, mut locks) = (Vec::new(), Vec::new(), Vec::new());
         for _ in FIRST..=LAST {
@@ -79,8 +79,14 @@ impl Reservations {
             numbers.push(port);
             listeners.push(listener);
             locks.push(lock);
-            if let [whisper, mix, api] = numbers[..] {
-                let ports = Ports { whisper, mix, api };
+            if let [whisper, mix, api, rpc_http, rpc_ws] = numbers[..] {
+                let ports = Ports {
+                    whisper,
+                    mix,
+                    api,
+                    rpc_http,
+                    rpc_ws,
+                };
                 return Ok(Reserved {
                     ports,
                     listeners,
@@ -146,9 +152,18 @@ mod tests {
             .collect();
         let numbers: BTreeSet<u16> = held
             .iter()
-            .flat_map(|r| [r.ports.whisper, r.ports.mix, r.ports.api])
+            .flat_map(|r| {
+                let ports = r.ports;
+                [
+                    ports.whisper,
+                    ports.mix,
+                    ports.api,
+                    ports.rpc_http,
+                    ports.rpc_ws,
+                ]
+            })
             .collect();
-        assert_eq!(numbers.len(), 24);
+        assert_eq!(numbers.len(), 40);
         assert!(numbers.iter().all(|port| (FIRST..=LAST).contains(port)));
     }
 

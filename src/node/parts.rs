@@ -47,6 +47,12 @@ pub(super) struct Mix {
 /// What a network says, until somebody takes it.
 pub(super) struct Events<E>(Option<mpsc::Receiver<E>>);
 
+impl<E> From<mpsc::Receiver<E>> for Events<E> {
+    fn from(events: mpsc::Receiver<E>) -> Self {
+        Self(Some(events))
+    }
+}
+
 impl<E: Send + 'static> Events<E> {
     /// The events, which one task reads.
     pub(super) fn take(&mut self) -> Result<mpsc::Receiver<E>, StartError> {
@@ -347,6 +353,8 @@ const CROSSING_TICK_MS: u64 = 50;
 pub(super) enum SeedFor {
     Mix,
     Core,
+    Keyring,
+    Inbox,
 }
 
 /// Random bytes of the system; with `--seed` (devnets under test) the same ones at every start.

@@ -187,6 +187,9 @@ mod tests {
             gateway_key: None,
             descriptor: None,
             api: "http://127.0.0.1:1".into(),
+            rpc_http: None,
+            rpc_ws: None,
+            ipc: None,
         };
         let mix = MixStatus {
             relays_usable: 3,

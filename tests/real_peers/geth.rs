@@ -8,6 +8,7 @@
 //! | `discovery` | who is found by discv4, and what is said before a proof |
 //! | `messages` | payloads, keys and sizes, each way, equal to the last byte |
 //! | `relay` | lines, crosswise arrivals, lives, pools larger than a packet |
+//! | `rpc` | the same questions to both over JSON-RPC, and messages between them |
 //! | `demands` | bloom filters and proof of work that peers ask for |
 //! | `direct`, `light` | direct messages and trust; light nodes |
 //! | `skewed` | a node of ours whose clock is wrong |
@@ -22,6 +23,7 @@ mod light;
 mod messages;
 pub(crate) mod ours;
 mod relay;
+mod rpc;
 mod scripted;
 pub(crate) mod skewed;
 pub(crate) mod theirs;

@@ -1,0 +1,747 @@
+//! The same questions to go-ethereum and to `ferry run --role whisper`, over all three transports: the same answers.
+//!
+//! What must differ (random names, the node's own facts) is compared by its shape; [`OWN_FACTS`] lists it with the reason.
+//! docs/rpc.md lists where the two differ on purpose; none of that is asked here.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use ferry::devnet::ports::Reservations;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
+
+use super::PATIENCE;
+use crate::driver::Driver;
+
+/// Results that belong to the node itself: which, and why they are compared by shape alone.
+const OWN_FACTS: &[(&str, &str)] = &[
+    ("admin_nodeInfo", "its key, its address, its name"),
+    ("admin_datadir", "its directory"),
+    ("web3_clientVersion", "its name"),
+    ("shh_info", "how full its pool is"),
+];
+
+/// One of the two, reached over one transport.
+struct Side {
+    endpoints: Endpoints,
+    line: Line,
+    /// What the placeholders of the transcript stand for.
+    names: Vec<(&'static str, String)>,
+}
+
+#[derive(Clone)]
+struct Endpoints {
+    http: String,
+    ws: String,
+    ipc: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Transport {
+    Http,
+    Ws,
+    Ipc,
+}
+
+enum Line {
+    Http(String),
+    Ws(Box<WebSocket<TcpStream>>),
+    Ipc(BufReader<UnixStream>),
+}
+
+impl Line {
+    fn open(endpoints: &Endpoints, transport: Transport) -> Self {
+        let address = |url: &str| url.split("://").nth(1).expect("a URL").to_owned();
+        match transport {
+            Transport::Http => Self::Http(address(&endpoints.http)),
+            Transport::Ws => {
+                let stream = TcpStream::connect(address(&endpoints.ws)).expect("it listens");
+                stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+                let (socket, _) = client(&endpoints.ws, stream).expect("a WebSocket");
+                Self::Ws(Box::new(socket))
+            }
+            Transport::Ipc => {
+                let stream = UnixStream::connect(&endpoints.ipc).expect("it listens");
+                stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+                Self::Ipc(BufReader::new(stream))
+            }
+        }
+    }
+
+    fn say(&mut self, text: &str) -> Option<Value> {
+        match self {
+            Self::Http(address) => {
+                let mut stream = TcpStream::connect(&*address).expect("it listens");
+                stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+                write!(
+                    stream,
+                    "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                     Connection: close\r\nContent-Length: {}\r\n\r\n{text}",
+                    text.len()
+                )
+                .expect("it reads");
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer).expect("it answers");
+                let body = answer.split_once("\r\n\r\n").expect("a head").1;
+                serde_json::from_str(body).ok()
+            }
+            Self::Ws(socket) => {
+                socket.send(Message::text(text)).expect("it reads");
+                self.hear()
+            }
+            Self::Ipc(stream) => {
+                stream
+                    .get_mut()
+                    .write_all(text.as_bytes())
+                    .expect("it reads");
+                self.hear()
+            }
+        }
+    }
+
+    fn hear(&mut self) -> Option<Value> {
+        match self {
+            Self::Http(_) => None,
+            Self::Ws(socket) => loop {
+                match socket.read().ok()? {
+                    Message::Text(text) => return serde_json::from_str(text.as_str()).ok(),
+                    Message::Close(_) => return None,
+                    _ => {}
+                }
+            },
+            Self::Ipc(stream) => {
+                let mut line = String::new();
+                stream.read_line(&mut line).expect("it answers");
+                serde_json::from_str(&line).ok()
+            }
+        }
+    }
+}
+
+impl Side {
+    fn new(endpoints: Endpoints, transport: Transport) -> Self {
+        let line = Line::open(&endpoints, transport);
+        let mut side = Self {
+            endpoints,
+            line,
+            names: Vec::new(),
+        };
+        let word = |value: Value| value.as_str().expect("a name").to_owned();
+        let pair = word(side.result("shh_newKeyPair", json!([])));
+        let public = word(side.result("shh_getPublicKey", json!([pair])));
+        let shared = format!("0x{}", "07".repeat(32));
+        let sym = word(side.result("shh_addSymKey", json!([shared])));
+        let zero = format!("0x{}", "00".repeat(32));
+        let zero = word(side.result("shh_addSymKey", json!([zero])));
+        side.names = vec![
+            ("$pair", pair),
+            ("$public", public),
+            ("$sym", sym),
+            ("$zero", zero),
+        ];
+        side
+    }
+
+    /// Its answer to a text with placeholders.
+    fn ask(&mut self, text: &str) -> Option<Value> {
+        let mut text = text.to_owned();
+        for (place, name) in &self.names {
+            text = text.replace(place, name);
+        }
+        self.line.say(&text)
+    }
+
+    fn call(&mut self, method: &str, params: Value) -> Value {
+        let text = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        self.ask(&text.to_string()).expect("an answer to a call")
+    }
+
+    fn result(&mut self, method: &str, params: Value) -> Value {
+        let answer = self.call(method, params);
+        assert!(answer["error"].is_null(), "{method}: {answer}");
+        answer["result"].clone()
+    }
+}
+
+/// `ferry run` with the role whisper, killed when the test ends.
+struct Ferry {
+    child: Child,
+    _dir: tempfile::TempDir,
+    endpoints: Endpoints,
+    enode: String,
+}
+
+impl Ferry {
+    fn start(place: u64) -> Self {
+        let base = tempfile::tempdir().expect("a directory");
+        let mut reserved = Reservations::new(place)
+            .and_then(|mut ports| ports.reserve())
+            .expect("ports");
+        let ports = reserved.ports;
+        reserved.release();
+        std::mem::forget(reserved);
+        let dir = base.path().join("node");
+        let ferry = || Command::new(env!("CARGO_BIN_EXE_ferry"));
+        let mut init = ferry();
+        init.args(["init", "--role", "whisper", "--dir"]).arg(&dir);
+        assert!(
+            init.stdout(Stdio::null())
+                .status()
+                .expect("it runs")
+                .success()
+        );
+        let set = [
+            format!("whisper.listen=127.0.0.1:{}", ports.whisper),
+            format!("api.listen=127.0.0.1:{}", ports.api),
+            format!("rpc.http=127.0.0.1:{}", ports.rpc_http),
+            format!("rpc.ws=127.0.0.1:{}", ports.rpc_ws),
+            format!("whisper.min_pow={MIN_POW}"),
+        ];
+        let mut run = ferry();
+        run.args(["run", "--dir"]).arg(&dir);
+        set.iter().for_each(|set| {
+            run.args(["--set", set]);
+        });
+        let quiet = run.stdin(Stdio::null()).stdout(Stdio::null());
+        let child = quiet.stderr(Stdio::null()).spawn().expect("it starts");
+        let ipc = dir.join("ferry.ipc");
+        let start = Instant::now();
+        while UnixStream::connect(&ipc).is_err() {
+            assert!(start.elapsed() < PATIENCE, "ferry does not answer");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        let endpoints = Endpoints {
+            http: format!("http://127.0.0.1:{}", ports.rpc_http),
+            ws: format!("ws://127.0.0.1:{}", ports.rpc_ws),
+            ipc,
+        };
+        let mut ferry = Self {
+            child,
+            _dir: base,
+            endpoints,
+            enode: String::new(),
+        };
+        let mut side = Side::new(ferry.endpoints.clone(), Transport::Ipc);
+        let info = side.result("admin_nodeInfo", json!([]));
+        ferry.enode = info["enode"].as_str().expect("it listens").to_owned();
+        ferry
+    }
+}
+
+impl Drop for Ferry {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn geth(dir: &Path) -> (Driver, Endpoints) {
+    let dir = dir.to_str().expect("a plain path");
+    let min_pow = MIN_POW.to_string();
+    let (driver, ready) = Driver::go("geth", "rpcpeer", &["--dir", dir, "--min-pow", &min_pow]);
+    let word = |name: &str| ready[name].as_str().expect("an endpoint").to_owned();
+    let endpoints = Endpoints {
+        http: word("http"),
+        ws: word("ws"),
+        ipc: word("ipc").into(),
+    };
+    (driver, endpoints)
+}
+
+/// Random names become one word each, so that the rest can be compared.
+fn shape(value: &Value) -> Value {
+    match value {
+        Value::String(text) => {
+            let digits = text.trim_start_matches("0x");
+            let hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+            json!(match (hex, text.starts_with("0x"), digits.len()) {
+                (true, true, 64) => "a hash",
+                (true, false, 64) => "a name",
+                (true, true, 20..=32) => "a subscription",
+                _ => text,
+            })
+        }
+        Value::Array(list) => list.iter().map(shape).collect(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| (name.clone(), shape(value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+        other => other.clone(),
+    }
+}
+
+/// The kinds of values alone.
+fn kinds(value: &Value) -> Value {
+    match value {
+        Value::String(_) => json!("text"),
+        Value::Number(_) => json!("number"),
+        Value::Array(list) => list.iter().map(kinds).collect(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| (name.clone(), kinds(value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+        other => other.clone(),
+    }
+}
+
+fn same(text: &str, theirs: &mut Side, ours: &mut Side, transport: Transport) {
+    let (theirs, ours) = (theirs.ask(text), ours.ask(text));
+    let own = OWN_FACTS.iter().any(|(method, _)| text.contains(method));
+    let view = |answer: &Option<Value>| {
+        answer
+            .as_ref()
+            .map(|answer| if own { kinds(answer) } else { shape(answer) })
+    };
+    assert_eq!(
+        view(&ours),
+        view(&theirs),
+        "{transport:?} {text}\n ours {ours:?}\n theirs {theirs:?}"
+    );
+}
+
+/// Every method with good and bad arguments, and messages that are no calls.
+fn transcript(transport: Transport) -> Vec<String> {
+    let mut texts = Vec::new();
+    let mut call = |method: &str, params: Value| {
+        texts.push(
+            json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string(),
+        );
+    };
+    let (zeros, ones) = ("00".repeat(32), "01".repeat(32));
+    for method in [
+        "shh_version",
+        "shh_info",
+        "admin_nodeInfo",
+        "admin_datadir",
+        "admin_peers",
+    ] {
+        call(method, json!([]));
+        call(method, json!([1]));
+        call(method, Value::Null);
+        call(method, json!({}));
+    }
+    for method in [
+        "web3_clientVersion",
+        "shh_newKeyPair",
+        "shh_newSymKey",
+        "nope",
+        "shh_nope",
+        "shh_",
+    ] {
+        call(method, json!([]));
+        call(method, json!([null]));
+    }
+    for value in [
+        json!("0x"),
+        json!("0x616263"),
+        json!("0x123"),
+        json!("zz"),
+        json!("0xzz"),
+        json!(5),
+        Value::Null,
+    ] {
+        call("web3_sha3", json!([value]));
+        call("shh_setBloomFilter", json!([value]));
+        call("shh_addPrivateKey", json!([value]));
+        call("shh_addSymKey", json!([value]));
+    }
+    for key in [&zeros, &ones, &"ff".repeat(32), &"01".repeat(33)] {
+        call("shh_addPrivateKey", json!([format!("0x{key}")]));
+        call("shh_addSymKey", json!([format!("0x{key}")]));
+    }
+    for value in [
+        json!("x"),
+        json!(-1),
+        json!(1.5),
+        json!(5_000_000_000_u64),
+        json!(true),
+        json!([1]),
+        json!({}),
+        json!(10_485_761),
+        json!(1_048_576),
+    ] {
+        call("shh_setMaxMessageSize", json!([value]));
+    }
+    for value in [
+        json!("x"),
+        json!(-1),
+        json!(-0.5),
+        json!(true),
+        json!(MIN_POW),
+    ] {
+        call("shh_setMinPoW", json!([value]));
+    }
+    for method in [
+        "deleteKeyPair",
+        "hasKeyPair",
+        "getPublicKey",
+        "getPrivateKey",
+        "hasSymKey",
+        "getSymKey",
+        "deleteSymKey",
+        "getFilterMessages",
+        "deleteMessageFilter",
+    ] {
+        for params in [
+            json!(["ab"]),
+            json!([""]),
+            json!([5]),
+            json!([null]),
+            json!([]),
+            json!(["a", "b"]),
+        ] {
+            call(&format!("shh_{method}"), params);
+        }
+    }
+    call("shh_getSymKey", json!(["$sym"]));
+    call("shh_getSymKey", json!(["$zero"]));
+    call("shh_hasKeyPair", json!(["$pair"]));
+    call("shh_generateSymKeyFromPassword", json!(["test"]));
+    call("shh_generateSymKeyFromPassword", json!([5]));
+    for url in urls() {
+        for method in ["shh_markTrustedPeer", "admin_removePeer"] {
+            call(method, json!([url]));
+        }
+        call("shh_post", json!([message(json!({"targetPeer": url}))]));
+    }
+    for change in messages() {
+        call("shh_post", json!([message(change)]));
+    }
+    for params in [
+        json!(["x"]),
+        json!([5]),
+        json!([[]]),
+        json!([null]),
+        json!([]),
+        json!([{}, {}]),
+        json!([{}]),
+    ] {
+        call("shh_post", params.clone());
+        call("shh_newMessageFilter", params);
+    }
+    for criteria in criteria() {
+        call("shh_newMessageFilter", json!([criteria]));
+        call("shh_subscribe", json!(["messages", criteria]));
+    }
+    for params in [
+        json!([]),
+        json!(["x"]),
+        json!([5]),
+        json!(["messages"]),
+        json!(["messages", 5]),
+    ] {
+        call("shh_subscribe", params.clone());
+        call("nope_subscribe", params);
+    }
+    for params in [json!([]), json!(["x"]), json!([5]), json!(["0x1", "x"])] {
+        call("shh_unsubscribe", params);
+    }
+    texts.extend(FRAMES.iter().map(|text| (*text).to_owned()));
+    if matches!(transport, Transport::Http) {
+        texts.extend(UNANSWERED.iter().map(|text| (*text).to_owned()));
+    }
+    texts
+}
+
+/// A message, with some members changed; a member that becomes `"-"` is left out.
+fn message(change: Value) -> Value {
+    let mut message = json!({
+        "symKeyID": "$sym", "ttl": 20, "topic": "0x01020304", "payload": "0x1234", "powTime": 10, "powTarget": MIN_POW,
+    });
+    for (name, value) in change.as_object().expect("members") {
+        if value == "-" {
+            message.as_object_mut().expect("members").remove(name);
+        } else {
+            message[name] = value.clone();
+        }
+    }
+    message
+}
+
+fn messages() -> Vec<Value> {
+    let mut changes = vec![
+        json!({}),
+        json!({"pubKey": "$public"}),
+        json!({"symKeyID": "-", "pubKey": "$public"}),
+        json!({"symKeyID": "-", "pubKey": "$public", "topic": "-", "sig": "$pair"}),
+        json!({"symKeyID": "-", "pubKey": "0x04"}),
+        json!({"symKeyID": "-", "pubKey": "zz"}),
+        json!({"symKeyID": "-", "pubKey": 5}),
+        json!({"powTime": 0}),
+        json!({"powTime": 0, "powTarget": 0}),
+        json!({"powTarget": MIN_POW / 2.0}),
+        json!({"powTarget": -1, "powTime": 1}),
+        json!({"powTarget": 1e9, "powTime": 1}),
+        json!({"unknown": [1]}),
+    ];
+    let values = [
+        json!("-"),
+        Value::Null,
+        json!(5),
+        json!(-1),
+        json!(1.5),
+        json!("abc"),
+        json!("0x12"),
+        json!("0x123"),
+        json!([1]),
+        json!({}),
+        json!(true),
+    ];
+    for member in [
+        "symKeyID",
+        "sig",
+        "ttl",
+        "topic",
+        "payload",
+        "padding",
+        "powTime",
+        "powTarget",
+        "targetPeer",
+    ] {
+        for value in &values {
+            let unusual = (member == "ttl" || member == "powTarget") && *value == json!(5);
+            if !unusual {
+                changes.push(json!({member: value}));
+            }
+        }
+    }
+    for topic in ["0x00000000", "0x0102030405", "01020304", "0x0102030z", ""] {
+        changes.push(json!({"topic": topic}));
+    }
+    changes.push(json!({"symKeyID": "$zero"}));
+    changes
+}
+
+fn criteria() -> Vec<Value> {
+    let mut list = vec![
+        json!({}),
+        json!({"symKeyID": "$sym", "privateKeyID": "$pair"}),
+        json!({"symKeyID": "x"}),
+        json!({"symKeyID": "x", "topics": ["0x01020304"]}),
+        json!({"symKeyID": "$zero", "topics": ["0x01020304"]}),
+        json!({"privateKeyID": "x"}),
+        json!({"symKeyID": "$sym", "sig": "0x04", "topics": ["0x01020304"]}),
+    ];
+    for (member, values) in [
+        (
+            "sig",
+            vec![
+                json!("0x04"),
+                json!("zz"),
+                json!(5),
+                json!("$public"),
+                json!(""),
+            ],
+        ),
+        ("minPow", vec![json!("x"), json!(-1), json!(true)]),
+        (
+            "topics",
+            vec![
+                json!("0x01020304"),
+                json!(["0x0102"]),
+                json!([5]),
+                json!([""]),
+                json!([null]),
+                Value::Null,
+                json!([]),
+            ],
+        ),
+        ("allowP2P", vec![json!(1), json!("x")]),
+    ] {
+        for value in values {
+            list.push(json!({"privateKeyID": "$pair", member: value}));
+        }
+    }
+    list
+}
+
+fn urls() -> Vec<Value> {
+    let key = "ca634cae0d49acb401d8a4c6b6fe8c55b70d115bf400769cc1400f3258cd31387574077f301b421bc84df7266c44e9e6d569fc56be00812904767bf5ccd1fc7f";
+    let of = |rest: &str| json!(format!("enode://{rest}"));
+    vec![
+        json!("x"),
+        json!("http://x"),
+        of(""),
+        of(key),
+        of(&format!("{key}@127.0.0.1:30303")),
+        of(&format!("{key}@127.0.0.1")),
+        of(&format!("{key}@127.0.0.1:99999")),
+        of(&format!("{}@127.0.0.1:1", &key[2..])),
+        of("zz@127.0.0.1:1"),
+        of(&format!("{}@127.0.0.1:1", "00".repeat(64))),
+        of("127.0.0.1:1"),
+        of(&format!("{key}@127.0.0.1:1?discport=x")),
+        of(&format!("{key}@[::1]:1")),
+        json!(5),
+    ]
+}
+
+/// Messages that are answered, and odd.
+const FRAMES: &[&str] = &[
+    r#"{"jsonrpc":"2.0","id":1}"#,
+    "{}",
+    "[]",
+    "[1]",
+    "[{}]",
+    r#"[{},5,{"id":3},{"id":4,"method":"shh_version"}]"#,
+    r#"[{"id":1,"method":"shh_version"},{"method":"shh_version"},{"id":2,"method":"nope"}]"#,
+    r#"{"id":1,"method":"shh_version"}"#,
+    r#"{"jsonrpc":5,"id":1,"method":"shh_version"}"#,
+    r#"{"id":1.5,"method":"shh_version"}"#,
+    r#"{"id":true,"method":"shh_version"}"#,
+    r#"{"id":-1,"method":"shh_version"}"#,
+    r#"{"id":"a","method":"shh_version"}"#,
+    r#"{"id":null,"method":"shh_version"}"#,
+    r#"{"id":{},"method":"shh_version"}"#,
+    r#"{"id":[1],"method":"shh_version"}"#,
+    r#"{"id":1,"method":5}"#,
+    r#"{"id":1,"method":""}"#,
+    r#"{"id":1,"method":"shh_version","params":"x"}"#,
+    r#"{"ID":7,"METHOD":"shh_version"}"#,
+    r#"{"id":1,"id":2,"method":"shh_version"}"#,
+];
+
+/// Messages without an answer, which only HTTP shows.
+const UNANSWERED: &[&str] = &[
+    "",
+    r#"{"method":"shh_version"}"#,
+    r#"[{"method":"shh_version"}]"#,
+    r#"{"id":1,"result":5}"#,
+    r#"{"id":1,"error":{"code":1,"message":"x"}}"#,
+    r#"{"method":"shh_subscription","params":{}}"#,
+    r#"{"id":1,"#,
+    "x",
+];
+
+/// Messages that end a lasting connection.
+const BROKEN: &[&str] = &[
+    "x",
+    "}",
+    r#"{"a" 5}"#,
+    r#"{"a":x}"#,
+    "{5}",
+    r#"{"a":1,}"#,
+    "[1,]",
+    "[1 2]",
+    "-x",
+    r#"{"a":tru }"#,
+];
+
+#[test]
+fn every_answer_is_that_of_go_ethereum() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let (_driver, theirs) = geth(folder.path());
+    let ferry = Ferry::start(2_100);
+    for transport in [Transport::Http, Transport::Ws, Transport::Ipc] {
+        let mut theirs = Side::new(theirs.clone(), transport);
+        let mut ours = Side::new(ferry.endpoints.clone(), transport);
+        for text in transcript(transport) {
+            // What a subscription hears would come between the answers.
+            if text.contains("shh_subscribe") {
+                let both = [&mut theirs, &mut ours];
+                both.map(|side| side.line = Line::open(&side.endpoints, transport));
+            }
+            same(&text, &mut theirs, &mut ours, transport);
+        }
+        if matches!(transport, Transport::Http) {
+            continue;
+        }
+        for text in BROKEN {
+            let both = [&mut theirs, &mut ours];
+            both.map(|side| side.line = Line::open(&side.endpoints, transport));
+            same(text, &mut theirs, &mut ours, transport);
+        }
+    }
+}
+
+#[test]
+fn messages_cross_and_look_the_same() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let (_driver, theirs) = geth(folder.path());
+    let ferry = Ferry::start(2_200);
+    let mut theirs = Side::new(theirs, Transport::Http);
+    let mut ours = Side::new(ferry.endpoints.clone(), Transport::Http);
+    theirs.result("admin_addPeer", json!([ferry.enode]));
+    let start = Instant::now();
+    for side in [&mut theirs, &mut ours] {
+        while side.result("admin_peers", json!([])) == json!([]) {
+            assert!(start.elapsed() < PATIENCE, "they do not meet");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+    let peers = [
+        theirs.result("admin_peers", json!([])),
+        ours.result("admin_peers", json!([])),
+    ];
+    assert_eq!(kinds(&peers[0]), kinds(&peers[1]));
+
+    let public = |side: &Side| side.names[1].1.clone();
+    let (their_key, our_key) = (public(&theirs), public(&ours));
+    let by_sym = json!({"symKeyID": "$sym", "topics": ["0x01020304"]});
+    let by_pair = json!({"privateKeyID": "$pair"});
+    for (from, to, recipient) in [
+        (&mut theirs, &mut ours, &our_key),
+        (&mut ours, &mut theirs, &their_key),
+    ] {
+        let mut live = Line::open(&to.endpoints, Transport::Ws);
+        std::mem::swap(&mut live, &mut to.line);
+        let subscribed = to.result("shh_subscribe", json!(["messages", by_sym]));
+        std::mem::swap(&mut live, &mut to.line);
+        for (criteria, change) in [
+            (&by_sym, json!({"sig": "$pair"})),
+            (
+                &by_pair,
+                json!({"symKeyID": "-", "pubKey": recipient, "topic": "-", "padding": "0x0102"}),
+            ),
+        ] {
+            let mine = from.result("shh_newMessageFilter", json!([by_sym]));
+            let filter = to.result("shh_newMessageFilter", json!([criteria]));
+            let hash = from.result("shh_post", json!([message(change.clone())]));
+            let got = fetch(to, &filter);
+            assert_eq!(got["hash"], hash);
+            assert_eq!(got["payload"], "0x1234");
+            if change.get("sig").is_some() {
+                assert_eq!(got["sig"].as_str(), Some(public(from).as_str()));
+                assert_eq!(got["recipientPublicKey"], Value::Null);
+                assert_eq!(fetch(from, &mine), got, "the sender's node shows the same");
+                let told = live.hear().expect("a notification");
+                assert_eq!(told["method"], "shh_subscription");
+                assert_eq!(
+                    told["params"],
+                    json!({"subscription": subscribed, "result": got})
+                );
+            } else {
+                assert_eq!(got["padding"], "0x0102");
+                assert_eq!(got["recipientPublicKey"].as_str(), Some(recipient.as_str()));
+            }
+            assert_eq!(
+                to.result("shh_getFilterMessages", json!([filter])),
+                json!([])
+            );
+            assert_eq!(to.result("shh_deleteMessageFilter", json!([filter])), true);
+        }
+    }
+}
+
+/// The one message that a filter gets.
+fn fetch(side: &mut Side, filter: &Value) -> Value {
+    let start = Instant::now();
+    loop {
+        let got = side.result("shh_getFilterMessages", json!([filter]));
+        match got.as_array().expect("a list").as_slice() {
+            [] => assert!(start.elapsed() < PATIENCE, "no message"),
+            [one] => return one.clone(),
+            more => panic!("{} messages", more.len()),
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+/// Work that both nodes ask for: little, so that no time goes into mining.
+const MIN_POW: f64 = 0.01;
