@@ -95,17 +95,18 @@ impl Node {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         write!(stream, "{head}\r\n\r\n{body}").unwrap();
-        let mut text = Vec::new();
         let mut reader = BufReader::new(stream);
-        let mut status = String::new();
-        reader.read_line(&mut status).unwrap();
-        let code = status.split(' ').nth(1).unwrap().parse().unwrap();
-        if code != 101 {
-            reader.read_to_end(&mut text).unwrap();
+        let mut lines = Vec::new();
+        while lines.last().is_none_or(|line: &String| line != "\r\n") {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            lines.push(line.to_lowercase());
         }
-        let text = String::from_utf8(text).unwrap();
-        let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        (code, body.to_owned())
+        let code = lines[0].split(' ').nth(1).unwrap().parse().unwrap();
+        let length = |line: &String| line.strip_prefix("content-length: ")?.trim().parse().ok();
+        let mut body = vec![0; lines.iter().find_map(length).unwrap_or(0)];
+        reader.read_exact(&mut body).unwrap();
+        (code, String::from_utf8(body).unwrap())
     }
 
     fn post(&self, lines: &str, body: &str) -> (u16, String) {

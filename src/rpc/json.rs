@@ -19,7 +19,7 @@ pub(crate) fn first(text: &str) -> First {
     match values.next() {
         None => First::Unfinished,
         Some(Ok(value)) => First::Value(value.get().to_owned()),
-        Some(Err(error)) if error.is_eof() => First::Unfinished,
+        Some(Err(error)) if error.is_eof() || may_go_on(text, &error) => First::Unfinished,
         Some(Err(error)) => First::Broken(words(text, &error)),
     }
 }
@@ -106,6 +106,11 @@ impl Splitter {
     }
 }
 
+/// Whether a number only lacks its digits.
+fn may_go_on(text: &str, error: &serde_json::Error) -> bool {
+    error.to_string().starts_with("invalid number") && text.ends_with(['-', '+', '.', 'e', 'E'])
+}
+
 /// Go's words for what is wrong, as far as clients ever saw them.
 fn words(text: &str, error: &serde_json::Error) -> String {
     let line = text
@@ -118,10 +123,15 @@ fn words(text: &str, error: &serde_json::Error) -> String {
         .then(|| line.split_at_checked(column))
         .flatten()
         .unwrap_or((line, ""));
-    let Some(wrong) = rest.chars().next() else {
+    let message = error.to_string();
+    let wrong = if message.starts_with("control character") {
+        text.chars().find(|one| u32::from(*one) < 0x20)
+    } else {
+        rest.chars().next()
+    };
+    let Some(wrong) = wrong else {
         return "unexpected end of JSON input".to_owned();
     };
-    let message = error.to_string();
     let place = PLACES
         .iter()
         .find(|(ours, _)| message.starts_with(ours))
