@@ -75,7 +75,7 @@ pub(super) fn start(
         handle: whisper.handle.clone(),
         id: key.public().node_id(),
         enode: identity.enode.as_ref().and_then(|text| text.parse().ok()),
-        record: None,
+        record: identity.enr.clone(),
         listen: settings.whisper.listen,
         client_name: whisper_shell::Config::new(key).client_name,
         datadir: directory.path().to_owned(),

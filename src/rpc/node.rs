@@ -28,6 +28,13 @@ impl Node {
         &self.about
     }
 
+    /// Its signed record: as discovery has it now, or as it was when the node started.
+    pub(crate) fn record(&self) -> Option<String> {
+        let found = self.about.handle.discovery();
+        let now = found.map(|discovery| discovery.record.to_string());
+        now.or_else(|| self.about.record.clone())
+    }
+
     /// Who is connected.
     pub(crate) async fn peers(&self) -> Vec<PeerInfo> {
         self.about.handle.peers().await

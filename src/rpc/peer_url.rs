@@ -3,11 +3,13 @@
 //! ```text
 //! enode://<128 hex digits>@<IP>:<TCP port>[?discport=<UDP port>]     a peer that can be dialled
 //! enode://<128 hex digits>                                           its name alone
+//! enr:<base64>                                                       a signed record
 //! ```
 //!
 //! The words of a refusal are go-ethereum's. Host names are not resolved: who controls a name controls whom we dial.
 
 use legacy::enode::Enode;
+use legacy::enr::{EnrError, Record};
 use legacy::identity::{NodeId, PUBLIC_KEY_LEN, PublicKey};
 
 /// A peer: who it is and, if the URL says so, where.
@@ -21,7 +23,7 @@ impl PeerUrl {
     /// Reads a URL.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let Some(rest) = text.strip_prefix(SCHEME) else {
-            return Err(record(text));
+            return record(text);
         };
         if !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             let node = public_key(rest)?.node_id();
@@ -61,12 +63,16 @@ impl PeerUrl {
     }
 }
 
-/// Why the text of a record is refused: a record comes from discovery, not from a client.
-fn record(text: &str) -> String {
-    match text.strip_prefix("enr:") {
-        None => "missing 'enr:' prefix for base64-encoded record".to_owned(),
-        Some(_) => "a record is not taken here; give an enode URL".to_owned(),
+/// A signed record instead of a URL. What is wrong inside of one is said in our own words.
+fn record(text: &str) -> Result<PeerUrl, String> {
+    if !text.starts_with("enr:") {
+        return Err("missing 'enr:' prefix for base64-encoded record".to_owned());
     }
+    let record: Record = text.parse().map_err(|error: EnrError| error.to_string())?;
+    Ok(PeerUrl {
+        node: record.node_id(),
+        enode: record.enode(),
+    })
 }
 
 fn public_key(digits: &str) -> Result<PublicKey, String> {

@@ -149,7 +149,7 @@ async fn node_info(context: &Context) -> Result<NodeInfo, Error> {
         id: hex::encode(about.id.as_bytes()),
         name: about.client_name.clone(),
         enode: enode.map(ToString::to_string).unwrap_or_default(),
-        enr: about.record.clone().unwrap_or_default(),
+        enr: context.node.record().unwrap_or_default(),
         ip: address.map(|at| at.ip().to_string()).unwrap_or_default(),
         ports: Ports {
             discovery: enode.map_or(0, |enode| enode.udp_port()),
