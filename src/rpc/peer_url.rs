@@ -83,7 +83,7 @@ fn public_key(digits: &str) -> Result<PublicKey, String> {
             "encoding/hex: invalid byte: U+{code:04X} '{wrong}'"
         )));
     }
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return Err(invalid("encoding/hex: odd length hex string".to_owned()));
     }
     let bytes = hex::decode(digits).map_err(|error| invalid(error.to_string()))?;

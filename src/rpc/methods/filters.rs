@@ -167,7 +167,7 @@ async fn subscribed(context: &Context, criteria: Criteria) -> Result<Filter, Err
 /// Whether the one key that must be named is the symmetric one.
 fn one_key(criteria: &Criteria) -> Result<bool, Error> {
     let symmetric = !criteria.sym_key_id.is_empty();
-    if symmetric == !criteria.private_key_id.is_empty() {
+    if symmetric != criteria.private_key_id.is_empty() {
         let words = "specify either a symmetric or an asymmetric key";
         return Err(Error::method(words));
     }

@@ -36,7 +36,7 @@ pub(super) fn register(table: &mut Table) {
 
 async fn letter(context: &Context, message: NewMessage) -> Result<Letter, Error> {
     let by_symmetric = !message.sym_key_id.is_empty();
-    if by_symmetric == !message.pub_key.0.is_empty() {
+    if by_symmetric != message.pub_key.0.is_empty() {
         let words = "specify either a symmetric or an asymmetric key";
         return Err(Error::method(words));
     }
