@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Whoever calls asks with `None` in mind: without those instructions there are no lanes, and the ordinary sponge
-//! does the work. Spec: Keccak-f[1600], rate 1088.
+//! does the work. Spec: `Keccak-f[1600]`, rate 1088.
 
 use std::arch::x86_64::__m512i;
 
@@ -168,7 +168,7 @@ fn padded(rest: &[u8]) -> [u8; RATE] {
     block
 }
 
-/// Keccak-f[1600] in all lanes.
+/// `Keccak-f[1600]` in all lanes.
 #[inline(always)]
 fn permute(simd: V4, state: &mut State) {
     let avx = simd.avx512f;
