@@ -21,6 +21,11 @@ pub(super) const LANES: usize = 8;
 /// Word by word, the states of all lanes.
 type State = [[u64; LANES]; WORDS];
 
+/// Whether this processor has them.
+pub(super) fn are_there() -> bool {
+    V4::is_available()
+}
+
 /// The digests of up to eight inputs, in their order; the rest are of nothing.
 pub(super) fn digests(inputs: &[&[u8]]) -> Option<[[u8; DIGEST_LEN]; LANES]> {
     let simd = V4::try_new()?;

@@ -179,6 +179,19 @@ impl<'a> Outline<'a> {
         keccak256_each(&proved).iter().map(pow::zero_bits).collect()
     }
 
+    /// Both at once.
+    pub fn both_each(outlines: &[&Outline<'_>]) -> Vec<(EnvelopeHash, u16)> {
+        let proved = |outline: &&Outline<'_>| outline.fields.proved(outline.raw);
+        let proved: Vec<Vec<u8>> = outlines.iter().map(proved).collect();
+        let raws = outlines.iter().map(|outline| outline.raw);
+        let inputs: Vec<&[u8]> = raws.chain(proved.iter().map(Vec::as_slice)).collect();
+        let digests = keccak256_each(&inputs);
+        let (ids, works) = digests.split_at(outlines.len());
+        let both = ids.iter().zip(works);
+        both.map(|(id, work)| (EnvelopeHash(*id), pow::zero_bits(work)))
+            .collect()
+    }
+
     /// The zero bits that the nonce proves. Costs one hash.
     pub fn zero_bits(&self) -> u16 {
         pow::zero_bits(&keccak256(&self.fields.proved(self.raw)))

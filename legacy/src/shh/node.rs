@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng as _;
+use rand_core::{Rng as _, SeedableRng as _};
 
 use super::bloom::Bloom;
 use super::clock::Clock;
@@ -217,11 +217,13 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node without peers. The seed decides only the order of envelopes inside a bundle.
+    /// A node without peers. The seed decides only the order of envelopes inside a bundle, and where the pool keeps them.
     pub fn new(config: Config, seed: [u8; 32]) -> Node {
+        let mut rng = ChaCha20Rng::from_seed(seed);
+        let (bytes, envelopes) = (config.pool_bytes_max, config.pool_envelopes_max);
         Node {
             demands: Demands::new(config.min_pow, config.bloom),
-            pool: Pool::new(config.pool_bytes_max, config.pool_envelopes_max),
+            pool: Pool::new(bytes, envelopes, rng.next_u64()),
             peers: BTreeMap::new(),
             slots: Slots::default(),
             held: BTreeSet::new(),
@@ -236,7 +238,7 @@ impl Node {
             second_at: None,
             counters: Counters::default(),
             outputs: VecDeque::new(),
-            rng: ChaCha20Rng::from_seed(seed),
+            rng,
             config,
         }
     }

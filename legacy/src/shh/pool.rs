@@ -1,8 +1,8 @@
 //! The envelopes that are alive, and who of our peers knows each.
 //!
 //! ```text
-//! sequence number → entry            in the order of arrival
-//! hash            → sequence number  finds duplicates
+//! sequence number → entry            without a search
+//! hash            → sequence number  finds duplicates; never looked through, so its order does not matter
 //! (expiry, seq)                      finds what dies next
 //! (rank, seq)                        finds what gives way: least work first, then nearest death
 //! ```
@@ -11,15 +11,17 @@
 //! than half of the pool loses its own envelopes first, so that a flood drowns itself. Our own envelopes go last.
 //! Ids that left are remembered for a while, so that a late copy is a duplicate and not news.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod entries;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasher, DefaultHasher, Hasher as _};
 use std::sync::Arc;
+
+use self::entries::Entries;
+pub(super) use self::entries::Seq;
 
 use super::envelope::{Envelope, EnvelopeHash};
 use super::limits::{GONE_IDS_MAX, GONE_SECONDS, PEERS_MAX, POOL_ENTRY_OVERHEAD};
-
-/// Number of an envelope in the order of arrival.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Seq(u64);
 
 /// Who brought an envelope: a peer by its node id, or ourselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,29 +110,28 @@ struct Share {
 pub(super) struct PoolFull;
 
 pub(super) struct Pool {
-    entries: BTreeMap<Seq, Entry>,
-    by_hash: BTreeMap<EnvelopeHash, Seq>,
+    entries: Entries<Entry>,
+    by_hash: HashMap<EnvelopeHash, Seq, Seeded>,
     by_expiry: BTreeSet<(u32, Seq)>,
     by_rank: BTreeSet<(Rank, Seq)>,
     shares: BTreeMap<Source, Share>,
     gone: Gone,
     bytes: usize,
-    next: u64,
     bytes_max: usize,
     count_max: usize,
 }
 
 impl Pool {
-    pub(super) fn new(bytes_max: usize, count_max: usize) -> Pool {
+    /// The seed keeps peers from choosing ids that are slow to look up.
+    pub(super) fn new(bytes_max: usize, count_max: usize, seed: u64) -> Pool {
         Pool {
-            entries: BTreeMap::new(),
-            by_hash: BTreeMap::new(),
+            entries: Entries::new(),
+            by_hash: HashMap::with_hasher(Seeded(seed)),
             by_expiry: BTreeSet::new(),
             by_rank: BTreeSet::new(),
             shares: BTreeMap::new(),
             gone: Gone::default(),
             bytes: 0,
-            next: 0,
             bytes_max,
             count_max,
         }
@@ -151,8 +152,6 @@ impl Pool {
         pow: f64,
         source: Source,
     ) -> Result<(Seq, u64), PoolFull> {
-        let seq = Seq(self.next);
-        self.next += 1;
         let (hash, expiry) = (envelope.hash(), envelope.expiry());
         let entry = Entry {
             envelope,
@@ -160,15 +159,15 @@ impl Pool {
             source,
             known: 0,
         };
-        let rank = entry.rank();
+        let (rank, cost) = (entry.rank(), entry.cost());
+        let seq = self.entries.add(entry);
         let share = self.shares.entry(source).or_default();
         share.ranks.insert((rank, seq));
-        share.bytes += entry.cost();
-        self.bytes += entry.cost();
+        share.bytes += cost;
+        self.bytes += cost;
         self.by_hash.insert(hash, seq);
         self.by_expiry.insert((expiry, seq));
         self.by_rank.insert((rank, seq));
-        self.entries.insert(seq, entry);
         let mut evicted = 0;
         while self.bytes > self.bytes_max || self.entries.len() > self.count_max {
             let victim = self
@@ -203,7 +202,7 @@ impl Pool {
     fn remove(&mut self, seq: Seq) -> Entry {
         let entry = self
             .entries
-            .remove(&seq)
+            .remove(seq)
             .expect("every index names an entry");
         let rank = entry.rank();
         self.by_hash.remove(&entry.envelope.hash());
@@ -241,24 +240,26 @@ impl Pool {
     }
 
     pub(super) fn get(&self, seq: Seq) -> Option<&Entry> {
-        self.entries.get(&seq)
+        self.entries.get(seq)
     }
 
     pub(super) fn get_mut(&mut self, seq: Seq) -> Option<&mut Entry> {
-        self.entries.get_mut(&seq)
+        self.entries.get_mut(seq)
     }
 
     pub(super) fn find(&self, hash: &EnvelopeHash) -> Option<&Entry> {
-        self.by_hash.get(hash).and_then(|seq| self.entries.get(seq))
+        self.by_hash
+            .get(hash)
+            .and_then(|seq| self.entries.get(*seq))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Seq, &Entry)> {
-        self.entries.iter().map(|(seq, entry)| (*seq, entry))
+        self.entries.in_order()
     }
 
     /// Forgets what a peer knew, before its slot goes to another.
     pub(super) fn forget_slot(&mut self, slot: Slot) {
-        for entry in self.entries.values_mut() {
+        for entry in self.entries.all_mut() {
             entry.known &= !(1 << slot.0);
         }
     }
@@ -268,7 +269,7 @@ impl Pool {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.len() == 0
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -278,6 +279,20 @@ impl Pool {
     /// Whether there is nothing to expire and nothing to forget.
     pub(super) fn is_idle(&self) -> bool {
         self.is_empty() && self.gone.ids.is_empty()
+    }
+}
+
+/// Hashes for the index, of a kind that nobody outside can foresee.
+#[derive(Clone)]
+struct Seeded(u64);
+
+impl BuildHasher for Seeded {
+    type Hasher = DefaultHasher;
+
+    fn build_hasher(&self) -> DefaultHasher {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.0);
+        hasher
     }
 }
 
@@ -331,7 +346,7 @@ mod tests {
 
     #[test]
     fn the_least_work_goes_first_and_then_the_nearest_death() {
-        let mut pool = Pool::new(1 << 20, 4);
+        let mut pool = Pool::new(1 << 20, 4, 7);
         let (own, source) = (envelope(50, 99), [peer(1), peer(2), peer(3)]);
         pool.insert(own.clone(), 0.001, Source::Own).unwrap();
         let (late, soon, strong) = (envelope(60, 1), envelope(50, 2), envelope(40, 3));
@@ -356,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_flood_drowns_itself() {
-        let mut pool = Pool::new(1 << 20, 10);
+        let mut pool = Pool::new(1 << 20, 10, 7);
         let honest: Vec<_> = (0..5).map(|number| envelope(50, number)).collect();
         for one in &honest {
             pool.insert(one.clone(), 0.002, peer(1)).unwrap();
@@ -374,7 +389,7 @@ mod tests {
 
     #[test]
     fn the_dead_are_remembered_for_a_while() {
-        let mut pool = Pool::new(1 << 20, 10);
+        let mut pool = Pool::new(1 << 20, 10, 7);
         let one = envelope(50, 1);
         pool.insert(one.clone(), 1.0, peer(1)).unwrap();
         assert_eq!(pool.expire(50), 0);
@@ -404,7 +419,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_caps_always_hold(steps in proptest::collection::vec((0u8..4, 0u32..40, 0u64..60, 0u32..100), 1..200)) {
-            let mut pool = Pool::new(5_000, 12);
+            let mut pool = Pool::new(5_000, 12, 7);
             let mut now = 0;
             for (source, expiry, number, pow) in steps {
                 let one = Arc::new(Draft::new(now + expiry, 10, Topic::default(), &vec![0; number as usize * 8]).finish(number));
@@ -416,7 +431,7 @@ mod tests {
                     now += 3;
                     pool.expire(now);
                 }
-                let cost: usize = pool.entries.values().map(Entry::cost).sum();
+                let cost: usize = pool.entries.in_order().map(|(_, entry)| entry.cost()).sum();
                 prop_assert!(pool.bytes() <= 5_000 && pool.len() <= 12);
                 prop_assert_eq!(pool.bytes(), cost);
                 prop_assert_eq!(pool.by_hash.len(), pool.len());

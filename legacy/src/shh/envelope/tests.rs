@@ -188,6 +188,7 @@ proptest! {
         prop_assert_eq!(outline.hash(), envelope.hash());
         let (hashes, bits) = (Outline::hash_each(&[&outline; 3]), Outline::zero_bits_each(&[&outline; 3]));
         prop_assert_eq!(&hashes, &[envelope.hash(); 3]);
+        prop_assert_eq!(Outline::both_each(&[&outline; 2]), [(hashes[0], bits[0]); 2]);
         prop_assert_eq!(&outline.lift(hashes[0], bits[0]), &envelope);
     }
 
