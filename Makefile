@@ -13,7 +13,7 @@ export FERRY_INTEROP_DIR ?= $(CACHE)/interop
 FERRY := $(CARGO_TARGET_DIR)/debug/ferry
 CORES := legacy mixnet bridge
 
-.PHONY: help demo test lint unit interop bench bench-way hostile flood fdlimit fuzz setup setup-test
+.PHONY: help demo test lint unit interop bench bench-way bench-relay bench-open bench-pow bench-rlpx hostile flood fdlimit fuzz setup setup-test
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -40,6 +40,29 @@ bench: setup ## criterion benches of the cores (ns per operation, ratios)
 bench-way: setup ## 200 messages each way through a devnet, with a table of latencies
 	cargo build --locked --bin ferry
 	"$(FERRY)" demo --messages 200 --every-ms 1000 --quiet
+
+# Results as JSON go here; they are of one machine and stay out of the repository.
+BENCH_RESULTS ?= $(CACHE)/bench
+DRIVER := $(FERRY_INTEROP_DIR)/ferry-interop-geth
+COMPARE := cargo bench --locked -p legacy --bench compare --
+# Geth's own benchmarks, five times, by pattern and file.
+GETH_BENCH = mkdir -p "$(BENCH_RESULTS)"; (cd tests/interop/geth && go test -run '^$$' -count 5 -benchtime 0.3s -bench "$(1)" github.com/ethereum/go-ethereum/whisper/whisperv6) > "$(BENCH_RESULTS)/$(2)"
+
+bench-relay: setup-test interop ## geth and ferry side by side as relays: CPU, memory, envelopes a second
+	cargo build --locked --release --bin ferry
+	bash tests/interop/bench-relay.sh "$(CARGO_TARGET_DIR)/release/ferry" "$(DRIVER)" "$(BENCH_RESULTS)"
+
+bench-open: setup-test ## opening and sealing beside geth's own benchmarks, and filters that do not match
+	$(call GETH_BENCH,cryption,geth-open.txt)
+	$(COMPARE) open --geth "$(BENCH_RESULTS)/geth-open.txt" --out "$(BENCH_RESULTS)/open.json"
+
+bench-pow: setup-test ## the search for a proof of work beside geth's own benchmark
+	$(call GETH_BENCH,PoW,geth-pow.txt)
+	$(COMPARE) pow --geth "$(BENCH_RESULTS)/geth-pow.txt" --out "$(BENCH_RESULTS)/pow.json"
+
+bench-rlpx: setup ## handshakes and frames
+	mkdir -p "$(BENCH_RESULTS)"
+	$(COMPARE) rlpx --out "$(BENCH_RESULTS)/rlpx.json"
 
 # The long forms of the tests in legacy/tests/attack; reports as JSON go to FERRY_ATTACK_REPORTS.
 ATTACK := cargo test --locked -p legacy --test attack -- --ignored --nocapture --test-threads 1 --exact

@@ -12,6 +12,7 @@ func main() {
 	roles := map[string]func(*lines.Port, []string) error{
 		"discv4peer": discv4peer,
 		"gethpeer":   gethpeer,
+		"loadgen":    loadgen,
 		"mvdspeer":   runMvdspeer,
 		"rpcpeer":    runRpcpeer,
 		"vectorpeer": vectorpeer,

@@ -97,7 +97,8 @@ mod tests {
         assert_eq!(entries.remove(one), None);
         let three = entries.add("three");
         assert_eq!((one.place, entries.len()), (three.place, 2));
-        assert_eq!((entries.get(one), entries.get_mut(one)), (None, None));
+        assert_eq!(entries.get(one), None);
+        assert_eq!(entries.get_mut(one), None);
         assert_eq!(entries.remove(one), None);
         assert_eq!(entries.get(three), Some(&"three"));
         let order: Vec<Seq> = entries.in_order().map(|(seq, _)| seq).collect();
