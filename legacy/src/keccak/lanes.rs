@@ -172,7 +172,7 @@ fn permute(simd: V4, state: &mut State) {
 fn permute_with(simd: V4, state: &mut State) {
     let avx = simd.avx512f;
     let mut a: [__m512i; WORDS] = pulp::cast(*state);
-    let mut c = [avx._mm512_setzero_si512(); 5];
+    let mut c: [__m512i; 5];
     // Every index is a literal: that keeps the state in registers, and makes this four times as fast as loops do.
     macro_rules! xor_3 {
         ($a:expr, $b:expr, $c:expr) => {
