@@ -108,13 +108,17 @@ impl Node {
     }
 
     fn health(&self) -> Option<Value> {
+        self.get("/v1/health")
+    }
+
+    fn get(&self, path: &str) -> Option<Value> {
         let mut stream = TcpStream::connect(self.api).ok()?;
         stream
             .set_read_timeout(Some(Duration::from_secs(5)))
             .unwrap();
         write!(
             stream,
-            "GET /v1/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         )
         .ok()?;
         let mut text = String::new();
@@ -293,4 +297,45 @@ fn a_node_without_its_input_stops_when_asked_to_watch_it() {
     }
     drop(running.0.stdin.take());
     assert_eq!(running.wait().0, Some(0));
+}
+
+/// The second and the third know the first and not each other.
+#[test]
+fn nodes_that_know_one_bootnode_find_each_other() {
+    let base = tempfile::tempdir().unwrap();
+    let mut nodes: Vec<Node> = (0..3)
+        .map(|n| {
+            let base = base.path().join(n.to_string());
+            fs::create_dir(&base).unwrap();
+            Node::init(&base, "whisper", 10_000 + 100 * n)
+        })
+        .collect();
+    let keys: Vec<String> = nodes
+        .iter()
+        .map(|node| {
+            let id = ferry(&["id", "--dir", node.dir.to_str().unwrap()]);
+            let id: Value = serde_json::from_slice(&id.stdout).unwrap();
+            assert!(id["enr"].as_str().unwrap().starts_with("enr:"));
+            id["enode"].as_str().unwrap()[8..136].to_owned()
+        })
+        .collect();
+    let bootnode = format!("enode://{}@127.0.0.1:{}", keys[0], nodes[0].ports.whisper);
+    for node in &mut nodes {
+        node.set.push("whisper.discovery=yes".to_owned());
+    }
+    for node in &mut nodes[1..] {
+        node.set.push(format!("whisper.bootnodes={bootnode}"));
+    }
+    let running: Vec<Running> = nodes.iter().map(Node::start).collect();
+    let start = Instant::now();
+    let knows = |node: &Node, key: &str| {
+        let peers = node.get("/v1/peers").map(|peers| peers.to_string());
+        peers.is_some_and(|peers| peers.contains(key))
+    };
+    while !(knows(&nodes[2], &keys[0]) && knows(&nodes[2], &keys[1]) && knows(&nodes[1], &keys[2]))
+    {
+        assert!(start.elapsed() < PATIENCE, "they do not find each other");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drop(running);
 }
