@@ -172,7 +172,7 @@ fn open(geth: &str) -> Vec<Row> {
             "BenchmarkEncryptionAsym",
         ),
     ] {
-        let mut payload = [7; PAYLOAD_LEN];
+        let mut payload = [7_u8; PAYLOAD_LEN];
         let ns = time(|| {
             payload[0] = payload[0].wrapping_add(1);
             mine(&sealed(to, &payload), TTL, 0.001)
@@ -219,7 +219,7 @@ fn mine(data: &[u8], ttl: u32, target: f64) -> u64 {
 
 fn pow(geth: &str) -> Vec<Row> {
     let key = SymKey::generate(&mut rng());
-    let mut payload = [0; 32];
+    let mut payload = [0_u8; 32];
     let mut next = || {
         payload[0] = payload[0].wrapping_add(1);
         if payload[0] == 0 {
