@@ -13,7 +13,7 @@ export FERRY_INTEROP_DIR ?= $(CACHE)/interop
 FERRY := $(CARGO_TARGET_DIR)/debug/ferry
 CORES := legacy mixnet bridge
 
-.PHONY: help demo test lint unit interop bench bench-way bench-relay bench-open bench-pow bench-rlpx hostile flood fdlimit fuzz setup setup-test
+.PHONY: help demo test lint unit interop bench bench-way bench-loss bench-relay bench-open bench-pow bench-rlpx bench-mix hostile hostile-mix flood fdlimit fuzz setup setup-test
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -36,6 +36,11 @@ interop: setup-test ## build the Go drivers around real peers
 
 bench: setup ## criterion benches of the cores (ns per operation, ratios)
 	cargo bench --locked -p legacy -p mixnet --no-default-features
+
+bench-loss: setup ## the same with and without lost packets and a dead relay: what loss costs
+	cargo build --locked --bin ferry
+	"$(FERRY)" demo --relays 5 --messages 200 --every-ms 1000 --quiet
+	"$(FERRY)" demo --relays 5 --messages 200 --every-ms 1000 --quiet --loss 10 --kill-relay-after 100
 
 bench-way: setup ## 200 messages each way through a devnet, with a table of latencies
 	cargo build --locked --bin ferry
@@ -64,6 +69,15 @@ bench-rlpx: setup ## handshakes and frames
 	mkdir -p "$(BENCH_RESULTS)"
 	$(COMPARE) rlpx --out "$(BENCH_RESULTS)/rlpx.json"
 
+bench-mix: setup ## the mixnet's packets, replay store and one relay under load, against their goals
+	export FERRY_MIX_REPORTS="$(BENCH_RESULTS)/mix"
+	missed=
+	cargo bench --locked -p mixnet --no-default-features --bench sphinx || missed=1
+	cargo run --locked --release -p mixnet --no-default-features --example replay_table || missed=1
+	cargo build --locked --release -p mixnet --example relay_load
+	"$(CARGO_TARGET_DIR)/release/examples/relay_load" || missed=1
+	[ -z "$$missed" ] || { echo "bench-mix: a goal was missed" >&2; exit 1; }
+
 # The long forms of the tests in legacy/tests/attack; reports as JSON go to FERRY_ATTACK_REPORTS.
 ATTACK := cargo test --locked -p legacy --test attack -- --ignored --nocapture --test-threads 1 --exact
 export FERRY_ATTACK_REPORTS ?= $(CACHE)/attack
@@ -71,6 +85,11 @@ export FERRY_ATTACK_REPORTS ?= $(CACHE)/attack
 hostile: setup ## a million malformed inputs, then a million envelopes, against a node that honest peers use
 	$(ATTACK) malformed_input_long
 	$(ATTACK) envelopes_without_end_long
+
+hostile-mix: setup ## a million malformed frames, ten thousand connections and ten million random packets against the mixnet
+	export FERRY_MIX_REPORTS="$(FERRY_ATTACK_REPORTS)"
+	cargo test --locked -p mixnet --test hostile -- --ignored --nocapture --test-threads 1
+	cargo test --locked -p mixnet --test buffers -- --ignored --nocapture
 
 flood: setup ## 5,000 silent connections and 200 new ones a second for 10 minutes
 	$(ATTACK) silent_connections_long

@@ -40,6 +40,8 @@ pub struct Options {
     pub mailboxes: usize,
     /// Preset of the edges.
     pub preset: String,
+    /// Percent of the packets that every relay loses on purpose.
+    pub loss_percent: u8,
     /// Whisper nodes to attach the bridges to; none: two nodes of our own.
     pub whisper_peers: Vec<String>,
     /// Where to put everything; none: a directory that is removed at the end.

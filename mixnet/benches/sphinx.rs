@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p mixnet --no-default-features --bench sphinx` measures each piece with criterion (JSON under
 //! `target/criterion`). Then it measures in turns what belongs together, so that a machine that changes its pace changes both
-//! sides, and ends with one line of JSON:
+//! sides, and ends with a line per goal and a file of JSON (`FERRY_MIX_REPORTS`):
 //!
 //! | ratio | of | to |
 //! |---|---|---|
@@ -12,13 +12,16 @@
 //! | `surb` | our reply block of three hops | the same, its message apart |
 //! | `build_four` | our build of a path of four hops | thirteen products of a variable point and one of the base point |
 
-#![allow(clippy::print_stdout, clippy::unwrap_used)]
+#![allow(clippy::unwrap_used)]
 
 #[path = "../tests/lip99/reading.rs"]
 mod lip99;
+#[path = "../tests/report.rs"]
+mod report;
 
 use std::hint::black_box;
 use std::net::Ipv4Addr;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion};
@@ -30,13 +33,14 @@ use mixnet::{
     Address, Hop, Packet, Peeled, PeerKey, ReplayStore, SecretKey, Surb, SurbId, SurbKeys,
     Transport, build, make_surb, peel,
 };
+use report::Report;
 use sphinx_packet::header::HEADER_SIZE;
 use sphinx_packet::header::delays::Delay;
 use sphinx_packet::route::{Destination, DestinationAddressBytes, Node, NodeAddressBytes};
 use sphinx_packet::{SphinxPacket, SphinxPacketBuilder};
 use x25519_dalek::StaticSecret;
 
-fn main() {
+fn main() -> ExitCode {
     let mut criterion = Criterion::default().configure_from_args();
     let path = Path::new();
     path.packets(&mut criterion);
@@ -45,7 +49,7 @@ fn main() {
     primitives(&mut criterion);
     replay(&mut criterion);
     criterion.final_summary();
-    path.ratios();
+    path.ratios()
 }
 
 /// Three relays and a service.
@@ -157,7 +161,7 @@ impl Path {
         )
     }
 
-    fn ratios(&self) {
+    fn ratios(&self) -> ExitCode {
         assert!(
             self.naive() == self.packet(3).as_bytes(),
             "both build the same bytes"
@@ -206,17 +210,41 @@ impl Path {
                 black_box(payload);
             },
         ]);
-        println!(
-            "{{\"peel_ns\":{peeled:.0},\"x25519_twice_ns\":{curve:.0},\"sphinx_packet_ns\":{process:.0},\
-             \"build_three_ns\":{three:.0},\"build_three_naive_ns\":{naive:.0},\"surb_three_ns\":{block:.0},\
-             \"build_four_ns\":{four:.0},\"ratios\":{{\"sphinx_packet\":{:.3},\"efficiency\":{:.3},\"build\":{:.3},\
-             \"surb\":{:.3},\"build_four\":{:.3}}}}}",
-            process / peeled,
-            curve / peeled,
-            three / naive,
-            block / (naive - lions),
-            four / thirteen,
+        let mut report = Report::new("sphinx");
+        for (name, ns) in [
+            ("peel_ns", peeled),
+            ("x25519_twice_ns", curve),
+            ("sphinx_packet_ns", process),
+            ("build_three_ns", three),
+            ("build_three_naive_ns", naive),
+            ("surb_three_ns", block),
+            ("build_four_ns", four),
+            ("build_four_ratio", four / thirteen),
+        ] {
+            report.fact(name, (ns * 1000.0).round() / 1000.0);
+        }
+        let mut ratio = |goal: &str, found: f64, good: bool| {
+            report.goal(goal, &format!("{found:.3}"), good);
+        };
+        let (theirs, efficiency) = (process / peeled, curve / peeled);
+        let (build, surb) = (three / naive, block / (naive - lions));
+        ratio(
+            "A1: at least 1.25 times sphinx-packet 0.8.0",
+            theirs,
+            theirs >= 1.25,
         );
+        ratio(
+            "A2: efficiency at least 0.85",
+            efficiency,
+            efficiency >= 0.85,
+        );
+        ratio(
+            "A3: a packet takes at most 0.55 of the naive way",
+            build,
+            build <= 0.55,
+        );
+        ratio("A3: a reply block takes at most 0.55", surb, surb <= 0.55);
+        ExitCode::from(u8::from(!report.end()))
     }
 }
 

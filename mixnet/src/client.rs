@@ -19,7 +19,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::address::{Address, PeerKey};
-use crate::counters::{Counters, PacketKind};
+use crate::counters::{Counters, PacketKind, Stage};
 use crate::cover::Loops;
 use crate::delay::{DelayQueue, exponential};
 use crate::error::DropReason;
@@ -241,7 +241,7 @@ impl Client {
                     Ok(()) => {}
                     Err(Held::Frame(departure)) => self.queue.put_back(departure),
                     Err(Held::Cover(_) | Held::Loop(_)) => {
-                        counters.count_dropped(DropReason::QueueFull, 1);
+                        counters.count_dropped(Stage::Leaving, DropReason::QueueFull, 1);
                     }
                 }
             }

@@ -45,6 +45,8 @@ drop_reasons! {
     ReplayFull = "replay_full",
     /// The tag could not be written to disk in time; what a restart would not remember is not forwarded.
     ReplayUnsaved = "replay_unsaved",
+    /// Lost on purpose, by a node that is told to for a test.
+    TestLoss = "test_loss",
     /// The routing block is neither a next hop nor an end.
     MalformedRouting = "malformed_routing",
     /// The next hop's address does not decode.

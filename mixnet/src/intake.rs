@@ -3,7 +3,8 @@
 //! This is the part of a node that costs time, so it is a core of its own: a shell runs it beside the node and hands batches over.
 //!
 //! ```text
-//! from a neighbour ─▶ rate ─▶ peel (current key, then the one before or after) ─▶ Batch ─▶ records to disk ─▶ Node
+//! from a neighbour ─▶ rate ─▶ peel (current key, then the one before or after) ─▶ Batch ─▶ Node
+//!                                                                                  └─ records ─▶ disk ─▶ Durable(mark) ─▶ Node
 //! ```
 //!
 //! A mix key is taken into use before its epoch begins and stays in use for a time of grace after it: for that time two keys are
@@ -11,11 +12,12 @@
 //!
 //! # What survives a restart
 //!
-//! A node that starts again with the same mix key must refuse what it has forwarded before. Whoever runs an intake writes the
-//! [`Batch::records`] of a batch to a file before the node gets the batch: no crash of the process can then lose the tag of a packet
-//! that has left. So that no crash of the machine can either, the batch bears a mark ([`Batch::marked`]), and the node lets its
-//! packets go only once it hears that the file is on the disk up to that mark ([`crate::node::Input::Durable`]). Packets rest in
-//! the node anyway, and nearly always longer than that takes.
+//! A node that starts again with the same mix key must refuse what it has forwarded or acted on before. Whoever runs an intake takes
+//! the [`Batch::take_records`] of a batch to the disk, and gives the batch a mark ([`Batch::marked`]). The node takes the batch at
+//! once, but none of its packets leaves until it hears that the disk has everything up to that mark
+//! ([`crate::node::Input::Durable`]), and none that ends here has an effect until it hears that the system has
+//! ([`crate::node::Input::Written`]). Nobody waits for a disk in the path of a packet; packets rest in the node anyway, and nearly
+//! always longer than that takes.
 
 use std::fmt;
 use std::time::Instant;
@@ -68,7 +70,7 @@ impl Batch {
         self.len() == 0
     }
 
-    /// Tags to be written before the node gets the batch, in the order in which they were stored.
+    /// Tags to be written, in the order in which they were stored.
     pub fn records(&self) -> &[Record] {
         &self.records
     }
@@ -79,13 +81,24 @@ impl Batch {
         self.peeled.iter().any(forward)
     }
 
-    /// The batch with a mark: its packets leave only once the node hears that everything up to the mark is on the disk.
+    /// Whether a packet of the batch ends here.
+    pub fn ends(&self) -> bool {
+        let forward = |(_, peeled): &(Instant, Peeled)| matches!(peeled, Peeled::Forward { .. });
+        !self.peeled.iter().all(forward)
+    }
+
+    /// Takes the tags that are to be written out of the batch, in the order in which they were stored.
+    pub fn take_records(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.records)
+    }
+
+    /// The batch with a mark: the node lets nothing of it happen before it hears what has become of the tags up to it.
     pub fn marked(mut self, mark: u64) -> Self {
         self.mark = mark;
         self
     }
 
-    /// What is left of the batch when its tags could not be written: nothing that is not remembered may leave.
+    /// What is left of the batch when nobody can write its tags: nothing that is not remembered may leave.
     pub fn unsaved(mut self) -> Self {
         let lost = self.peeled.drain(..).map(|_| DropReason::ReplayUnsaved);
         self.dropped.extend(lost);
@@ -159,7 +172,20 @@ impl Intake {
             Ok(peeled) => batch.peeled.push((at, peeled)),
             Err(reason) => batch.dropped.push(reason),
         }
-        batch.replay_tags = self.keys.iter().map(|slot| slot.store.len()).sum();
+        batch.replay_tags = self.replay_tags();
+    }
+
+    /// A batch of one packet that is dropped unseen.
+    pub fn drop_one(&self, reason: DropReason) -> Batch {
+        Batch {
+            dropped: vec![reason],
+            replay_tags: self.replay_tags(),
+            ..Batch::default()
+        }
+    }
+
+    fn replay_tags(&self) -> usize {
+        self.keys.iter().map(|slot| slot.store.len()).sum()
     }
 
     /// One packet by itself, as a batch.
@@ -200,8 +226,7 @@ impl Replay for Recorded<'_> {
     }
 
     fn insert(&mut self, tag: &ReplayTag) -> Result<(), ReplayError> {
-        self.store.insert(tag)?;
-        let print = self.store.fingerprint(tag);
+        let print = self.store.remember(tag)?;
         self.records.push(Record {
             key: self.id,
             print,

@@ -19,8 +19,8 @@ pub const DELAY_QUEUE_MAX: usize = 4096;
 /// able to park packets here (ten times the mean of any preset is less).
 pub const DELAY_MAX: Duration = Duration::from_secs(10);
 
-/// How long a packet whose delay is over waits for its tag to reach the disk. A disk that takes longer is broken, and a packet that
-/// is that late is worth nothing to its receiver.
+/// How long a packet whose delay is over, or that ends here, waits for its tag to be kept. A disk that takes longer is broken, and a
+/// packet that is that late is worth nothing to its receiver.
 pub const UNSAVED_MAX: Duration = Duration::from_secs(2);
 
 /// Packets per second that one neighbour may send for long.
@@ -83,11 +83,15 @@ pub const STREAMS_PER_PEER_MAX: usize = 4;
 /// Packets that wait to be peeled: 30 ms of work. Streams wait while it is full.
 pub const INTAKE_QUEUE_MAX: usize = 512;
 
-/// Packets that are peeled before their results are handed on: 2 ms of work, and one write to disk.
+/// Commands that the peeling thread takes at once: each is worked off by itself, so that more would only save locking.
 pub const INTAKE_BATCH_MAX: usize = 32;
 
-/// Batches and notices between the network tasks and the core: more would only add delay.
-pub const CORE_QUEUE_MAX: usize = 64;
+/// Packets whose tags wait to be written. Nothing of them can leave or take effect before that, and no more than so many packets rest
+/// in the node anyway: when a disk stalls for longer, packets are dropped and counted.
+pub const KEEPER_QUEUE_MAX: usize = DELAY_QUEUE_MAX;
+
+/// Peeled packets and notices between the network tasks and the core: 15 ms of peeling. More would only add delay.
+pub const CORE_QUEUE_MAX: usize = 256;
 
 /// Requests of the local user that wait for the core.
 pub const REQUEST_QUEUE_MAX: usize = 64;

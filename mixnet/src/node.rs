@@ -3,13 +3,15 @@
 //!
 //! ```text
 //! batch of an intake ─┬─ forward ─▶ delay Exp(mean of the packet) ─▶ tag on disk ─▶ next hop
-//!                     ├─ exit ────▶ cover, loop, or frame ─▶ object
-//!                     └─ reply ───▶ reply keys ─▶ frame ─▶ object
+//!                     ├─ exit ────▶ tag written ─▶ cover, loop, or frame ─▶ object
+//!                     └─ reply ───▶ tag written ─▶ reply keys ─▶ frame ─▶ object
 //! objects to send, clocks ─▶ client ─▶ next hop
 //! ```
 //!
 //! What neighbours send comes by way of an [`crate::intake::Intake`], which peels it. The owner calls [`Node::handle`] with what happened and the time, drains [`Node::poll_output`],
 //! and calls again no later than [`Node::next_deadline`].
+
+mod unsaved;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -17,22 +19,23 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha20Rng;
 use thiserror::Error;
 
+use self::unsaved::{Saved, Unsaved};
 use crate::address::{Address, PeerKey};
 use crate::client::{Client, Network, STREAM_HOP_DELAYS, Sent, TooFewRelays, stream};
-use crate::counters::{Counters, PacketKind};
+use crate::counters::{Counters, PacketKind, Stage};
 use crate::delay::{DelayQueue, exponential};
 use crate::error::DropReason;
 use crate::fragment::{Object, Oversize, Reassembler, frames_for};
 use crate::geometry::MESSAGE_LEN;
 use crate::histogram::Histogram;
 use crate::intake::Batch;
-use crate::limits::{DELAY_MAX, DELAY_QUEUE_MAX, RELAYS_NEEDED, UNSAVED_MAX};
+use crate::limits::{DELAY_MAX, DELAY_QUEUE_MAX, RELAYS_NEEDED};
 use crate::message::Message;
 use crate::now::Now;
 use crate::preset::Preset;
 use crate::quality::{Change, Relays};
 use crate::send_queue::Urgency;
-use crate::sphinx::{Hop, Packet, Peeled, PublicKey, Surb};
+use crate::sphinx::{Delivered, Hop, Packet, Peeled, PublicKey, SealedReply, Surb, SurbId};
 use crate::topology::{Topology, nowhere};
 
 /// What makes a node.
@@ -58,7 +61,9 @@ pub struct NodeConfig {
 pub enum Input {
     /// What came of packets from neighbours.
     Peeled(Batch),
-    /// The tags of all batches up to this mark are on the disk.
+    /// The system has the tags of all batches up to this mark: a crash of the process does not lose them.
+    Written(u64),
+    /// The disk has the tags of all batches up to this mark.
     Durable(u64),
     /// The node's own packets end at this key from now on.
     Key(PublicKey),
@@ -127,7 +132,7 @@ pub struct NodeStatus {
     pub frames_queued: usize,
     /// Packets that rest before they are sent.
     pub packets_held: usize,
-    /// Packets of others that wait out their delay.
+    /// Packets of others that wait out their delay, and packets that wait until a restart would know them again.
     pub packets_delayed: usize,
     /// Objects of which some frames came.
     pub objects_open: usize,
@@ -135,7 +140,8 @@ pub struct NodeStatus {
     pub surbs_outstanding: usize,
     /// Tags that the replay stores remember.
     pub replay_tags: usize,
-    /// From the last byte of a packet to its place in the delay queue, or to the end of what it said.
+    /// From the last byte of a packet to its place in the delay queue, or to the end of what it said; without the time for which
+    /// the latter waits for its tag to be written.
     pub processing: Histogram,
     /// The counters.
     pub counters: Counters,
@@ -149,6 +155,13 @@ struct Delayed {
     mark: u64,
 }
 
+/// A packet that waits for its tag to be kept: its delay is over, or it ends here.
+enum Waiting {
+    Leaves(Delayed),
+    Exit(Address, Delivered),
+    Reply(SurbId, SealedReply),
+}
+
 /// A node of the mix network.
 pub struct Node {
     peer: PeerKey,
@@ -157,9 +170,7 @@ pub struct Node {
     topology: Topology,
     relays: Relays,
     delayed: DelayQueue<Delayed>,
-    /// Packets whose delay is over and whose tags are not on the disk yet, by the time at which they are given up.
-    unsaved: VecDeque<(Instant, Delayed)>,
-    durable: u64,
+    unsaved: Unsaved<Waiting>,
     replay_tags: usize,
     processing: Histogram,
     hop_delays: ChaCha20Rng,
@@ -195,8 +206,7 @@ impl Node {
             has_payload_clock: preset.payload_rate > 0.0,
             relays,
             delayed: DelayQueue::new(DELAY_QUEUE_MAX),
-            unsaved: VecDeque::new(),
-            durable: 0,
+            unsaved: Unsaved::new(),
             replay_tags: 0,
             processing: Histogram::default(),
             hop_delays: stream(seed, STREAM_HOP_DELAYS),
@@ -218,7 +228,8 @@ impl Node {
     pub fn handle(&mut self, now: Now, input: Input) {
         match input {
             Input::Peeled(batch) => self.batch(now, batch),
-            Input::Durable(mark) => self.saved(mark),
+            Input::Written(mark) => self.saved(now, Saved::Written(mark)),
+            Input::Durable(mark) => self.saved(now, Saved::Durable(mark)),
             Input::Key(key) => self.client.set_key(key),
             Input::NeighbourUp(peer) => {
                 let change = self.relays.up(peer);
@@ -317,7 +328,7 @@ impl Node {
         self.delayed
             .next_deadline()
             .into_iter()
-            .chain(self.unsaved.front().map(|(at, _)| *at))
+            .chain(self.unsaved.next_deadline())
             .chain(self.client.next_deadline())
             .chain(self.forward.next_deadline())
             .chain(self.reply.next_deadline())
@@ -371,14 +382,23 @@ impl Node {
                 Peeled::Exit {
                     destination,
                     message,
-                } => self.exit(now, &destination, &message),
-                Peeled::Reply { id, delta } => match self.client.open_reply(id, delta) {
-                    Ok(message) => self.replied(now, &message),
-                    Err(reason) => self.drop(reason),
-                },
+                } => self.end(now, Waiting::Exit(destination, message), batch.mark),
+                Peeled::Reply { id, delta } => {
+                    self.end(now, Waiting::Reply(id, delta), batch.mark);
+                }
             }
             self.processing
                 .record(now.mono.saturating_duration_since(at));
+        }
+    }
+
+    /// A packet ends here as soon as its tag is written.
+    fn end(&mut self, now: Now, ends: Waiting, mark: u64) {
+        if self.packets_delayed() >= DELAY_QUEUE_MAX {
+            return self.drop(DropReason::QueueFull);
+        }
+        if let Some(free) = self.unsaved.admit(now.mono, Saved::Written(mark), ends) {
+            self.free(now, free);
         }
     }
 
@@ -411,32 +431,26 @@ impl Node {
         }
     }
 
-    /// A packet whose delay is over leaves, unless a restart might not know it again.
-    fn release(&mut self, now: Instant, delayed: Delayed) {
-        if delayed.mark <= self.durable {
-            self.transmit(Sent {
-                to: delayed.to,
-                kind: PacketKind::Forward,
-                packet: delayed.packet,
-            });
-        } else {
-            self.unsaved.push_back((now + UNSAVED_MAX, delayed));
+    /// Lets go what waited for this.
+    fn saved(&mut self, now: Now, saved: Saved) {
+        for free in self.unsaved.saved(saved) {
+            self.free(now, free);
         }
     }
 
-    /// Everything up to `mark` is on the disk: lets go what waited for that.
-    fn saved(&mut self, mark: u64) {
-        self.durable = self.durable.max(mark);
-        for (until, delayed) in std::mem::take(&mut self.unsaved) {
-            if delayed.mark <= self.durable {
-                self.transmit(Sent {
-                    to: delayed.to,
-                    kind: PacketKind::Forward,
-                    packet: delayed.packet,
-                });
-            } else {
-                self.unsaved.push_back((until, delayed));
-            }
+    /// A restart would know this packet again: it does what it is for.
+    fn free(&mut self, now: Now, free: Waiting) {
+        match free {
+            Waiting::Leaves(Delayed { to, packet, .. }) => self.transmit(Sent {
+                to,
+                kind: PacketKind::Forward,
+                packet,
+            }),
+            Waiting::Exit(destination, message) => self.exit(now, &destination, &message),
+            Waiting::Reply(id, delta) => match self.client.open_reply(id, delta) {
+                Ok(message) => self.replied(now, &message),
+                Err(reason) => self.drop(reason),
+            },
         }
     }
 
@@ -448,6 +462,7 @@ impl Node {
         match Message::decode(message) {
             Ok(Message::Gateway(frame)) => self.frame(now, frame, Arrival::Forward),
             Ok(Message::Loop(id)) => {
+                self.counters.ended += 1;
                 let mut network = Network {
                     topology: &self.topology,
                     relays: &mut self.relays,
@@ -456,7 +471,10 @@ impl Node {
                 let change = self.client.loop_returned(&id, &mut network);
                 self.report(change);
             }
-            Ok(Message::Drop) => self.counters.cover_received += 1,
+            Ok(Message::Drop) => {
+                self.counters.ended += 1;
+                self.counters.cover_received += 1;
+            }
             // A reply comes through a reply block or not at all.
             Ok(Message::Reply(_)) => self.drop(DropReason::UnknownCodec),
             Err(reason) => self.drop(reason),
@@ -474,6 +492,7 @@ impl Node {
     }
 
     fn frame(&mut self, now: Now, frame: &[u8], arrival: Arrival) {
+        self.counters.ended += 1;
         self.counters.frames_received += 1;
         let reassembler = match arrival {
             Arrival::Forward => &mut self.forward,
@@ -485,21 +504,22 @@ impl Node {
                 self.counters.objects_delivered += 1;
                 self.outputs.push_back(Output::Deliver { object, arrival });
             }
-            Err(error) => self.drop(error.reason()),
+            Err(error) => self
+                .counters
+                .count_dropped(Stage::Object, error.reason(), 1),
         }
     }
 
     /// Does what is due.
     fn advance(&mut self, now: Now) {
         while let Some(delayed) = self.delayed.pop_due(now.mono) {
-            self.release(now.mono, delayed);
+            let needs = Saved::Durable(delayed.mark);
+            let waiting = Waiting::Leaves(delayed);
+            if let Some(free) = self.unsaved.admit(now.mono, needs, waiting) {
+                self.free(now, free);
+            }
         }
-        while self
-            .unsaved
-            .front()
-            .is_some_and(|(until, _)| *until <= now.mono)
-        {
-            self.unsaved.pop_front();
+        while self.unsaved.pop_late(now.mono).is_some() {
             self.drop(DropReason::ReplayUnsaved);
         }
         let mut network = Network {
@@ -520,10 +540,13 @@ impl Node {
         sent.into_iter().for_each(|sent| self.transmit(sent));
         for reassembler in [&mut self.forward, &mut self.reply] {
             let (late, evicted) = (reassembler.expire(now), reassembler.take_evicted());
-            self.counters
-                .count_dropped(DropReason::FrameTimeout, late as u64);
-            self.counters
-                .count_dropped(DropReason::FrameEvicted, evicted as u64);
+            for (reason, number) in [
+                (DropReason::FrameTimeout, late),
+                (DropReason::FrameEvicted, evicted),
+            ] {
+                self.counters
+                    .count_dropped(Stage::Object, reason, number as u64);
+            }
         }
     }
 
@@ -547,8 +570,9 @@ impl Node {
         }
     }
 
+    /// Drops a packet that came.
     fn drop(&mut self, reason: DropReason) {
-        self.counters.count_dropped(reason, 1);
+        self.counters.count_dropped(Stage::Packet, reason, 1);
     }
 }
 

@@ -4,17 +4,24 @@
 //! only after the MAC has verified, so that nobody fills the store with garbage, and it is never forgotten while the key lives:
 //! a full store refuses new packets. Store and key are dropped together.
 //!
-//! The store keeps a fingerprint of 40 bits of each tag, enciphered under a key of its own: a table of five-byte places with linear
-//! probing, in which the fingerprint also says where it belongs. The key keeps a sender from choosing tags that fall into one place.
-//! A packet is taken for a replay by accident when its fingerprint is there already: once in 2^40 / tags, which is one packet in
-//! 800,000 when the store is full. It is then lost like any other lost packet.
+//! The store keeps a fingerprint of 40 bits of each tag, enciphered under a key of its own. The key keeps a sender from choosing
+//! tags that fall into one place. A packet is taken for a replay by accident when its fingerprint is there already: once in
+//! 2^40 / tags, which is one packet in 600,000 in a store of 1.8 million. It is then lost like any other lost packet.
 //!
 //! ```text
 //! fingerprint 5 = first 40 bits of AES-128(store key, tag[0..16]), never 0
-//! place         = fingerprint · places / 2^40, or the next free one
+//! x             = fingerprint · segments
+//! segment       = x / 2^40
+//! place         = (x mod 2^40) · places of the segment / 2^40, or the next free one
 //! ```
+//!
+//! The store consists of segments that grow each for itself ([`segment`]): what one packet waits for is a segment of some
+//! thousand places, never the whole store.
+
+mod segment;
 
 use std::fmt;
+use std::time::Duration;
 
 use aes::Aes128;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
@@ -22,6 +29,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::Zeroize;
 
+use self::segment::{Segment, Spread};
 use crate::sphinx::SecretKey;
 
 /// H(s) of a packet.
@@ -82,23 +90,75 @@ pub enum ReplayError {
     Duplicate,
 }
 
+/// How many tags one key may have to remember.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Capacity(usize);
+
+impl Capacity {
+    /// For a relay that takes `packets_per_second` for as long as a key is good, its grace on both sides included. Never more
+    /// than [`TAGS_MAX`], whatever is asked for.
+    pub fn for_rate(packets_per_second: u32, key_life: Duration) -> Self {
+        let tags = u64::from(packets_per_second).saturating_mul(key_life.as_secs());
+        Self::of_tags(usize::try_from(tags).unwrap_or(usize::MAX))
+    }
+
+    /// So many tags, within the least and the most that a store may be for.
+    pub fn of_tags(tags: usize) -> Self {
+        Self(tags.clamp(TAGS_MIN, TAGS_MAX))
+    }
+
+    /// Tags of one key.
+    pub fn tags(self) -> usize {
+        self.0
+    }
+
+    /// Bytes that a full store of this capacity takes at most; an emptier one takes less.
+    pub fn bytes_max(self) -> usize {
+        self.0 * TAG_BYTES_MAX
+    }
+}
+
+impl Default for Capacity {
+    /// A node at home: 100 packets a second over [`KEY_LIFE`].
+    fn default() -> Self {
+        Self::for_rate(PACKETS_PER_SECOND, KEY_LIFE)
+    }
+}
+
 /// The bounded store of one mix key.
 pub struct ReplayStore {
     cipher: Aes128,
-    /// Fingerprints in ascending order, but for those that found their place taken.
-    places: Vec<[u8; FINGERPRINT_LEN]>,
+    spread: Spread,
+    segments: Vec<Segment>,
     len: usize,
-    places_max: usize,
+    capacity: Capacity,
 }
 
 impl ReplayStore {
-    /// A store of at most [`STORE_BYTES_MAX`], with `seed` as the key of its fingerprints.
+    /// A store of the usual capacity, with `seed` as the key of its fingerprints.
     pub fn new(seed: [u8; 16]) -> Self {
-        Self::with_places_max(seed, STORE_BYTES_MAX / FINGERPRINT_LEN)
+        Self::with_capacity(seed, Capacity::default())
     }
 
-    /// The store of a mix key: the same fingerprints every time that the node starts with this key.
+    /// A store with `seed` as the key of its fingerprints.
+    pub fn with_capacity(seed: [u8; 16], capacity: Capacity) -> Self {
+        let spread = Spread::over(capacity.0.div_ceil(SEGMENT_TAGS));
+        Self {
+            cipher: Aes128::new(&seed.into()),
+            segments: (0..spread.segments()).map(|_| Segment::new()).collect(),
+            spread,
+            len: 0,
+            capacity,
+        }
+    }
+
+    /// The store of a mix key, of the usual capacity: the same fingerprints every time that the node starts with this key.
     pub fn of(key: &SecretKey) -> Self {
+        Self::of_capacity(key, Capacity::default())
+    }
+
+    /// The store of a mix key; its fingerprints do not depend on the capacity.
+    pub fn of_capacity(key: &SecretKey, capacity: Capacity) -> Self {
         let mut hash: [u8; 32] = Sha256::new()
             .chain_update(b"ferry replay fingerprints")
             .chain_update(key.as_bytes())
@@ -107,18 +167,9 @@ impl ReplayStore {
         let mut seed = [0; 16];
         seed.copy_from_slice(&hash[..16]);
         hash.zeroize();
-        let store = Self::new(seed);
+        let store = Self::with_capacity(seed, capacity);
         seed.zeroize();
         store
-    }
-
-    fn with_places_max(seed: [u8; 16], places_max: usize) -> Self {
-        Self {
-            cipher: Aes128::new(&seed.into()),
-            places: vec![EMPTY; PLACES_FIRST.min(places_max)],
-            len: 0,
-            places_max,
-        }
     }
 
     /// Tags in the store.
@@ -131,14 +182,14 @@ impl ReplayStore {
         self.len == 0
     }
 
-    /// Tags that the store can hold.
-    pub fn capacity(&self) -> usize {
-        load_max(self.places_max)
+    /// Tags that the store takes.
+    pub fn capacity(&self) -> Capacity {
+        self.capacity
     }
 
-    /// Bytes of the table.
+    /// Bytes of the store.
     pub fn bytes(&self) -> usize {
-        self.places.len() * FINGERPRINT_LEN
+        self.segments.iter().map(Segment::bytes).sum()
     }
 
     /// What the store keeps of `tag`.
@@ -152,192 +203,79 @@ impl ReplayStore {
         Fingerprint::from_bytes(print).unwrap_or(Fingerprint([1, 0, 0, 0, 0]))
     }
 
+    /// Stores the tag of a packet whose MAC has verified, and says what it keeps of it.
+    pub fn remember(&mut self, tag: &ReplayTag) -> Result<Fingerprint, ReplayError> {
+        let print = self.fingerprint(tag);
+        if self.len >= self.capacity.0 {
+            let known = self
+                .segment(print)
+                .is_some_and(|(own, at)| own.holds(print, at));
+            return Err(if known {
+                ReplayError::Duplicate
+            } else {
+                ReplayError::Full
+            });
+        }
+        if !self.store(print) {
+            return Err(ReplayError::Duplicate);
+        }
+        Ok(print)
+    }
+
     /// Stores what an earlier run of the node has stored. Takes more than the capacity if it must: nothing is forgotten.
     pub fn restore(&mut self, print: Fingerprint) {
-        if self.find(print).is_some_and(|at| self.places[at] == EMPTY) {
-            if self.len >= load_max(self.places.len()) {
-                self.grow(usize::MAX);
-            }
-            self.place(print);
-        }
+        self.store(print);
     }
 
-    /// The place that holds `print`, or the empty one where it belongs. The load limit keeps an empty one in every table.
-    fn find(&self, print: Fingerprint) -> Option<usize> {
-        let mut at = home(print, self.places.len());
-        for _ in 0..self.places.len() {
-            let found = self.places.get(at)?;
-            if *found == EMPTY || *found == print.0 {
-                return Some(at);
-            }
-            at += 1;
-            if at == self.places.len() {
-                at = 0;
-            }
-        }
-        None
+    /// False if it is there already.
+    fn store(&mut self, print: Fingerprint) -> bool {
+        let (segment, _) = self.spread.of(print);
+        let spread = self.spread;
+        let stored = self
+            .segments
+            .get_mut(segment)
+            .is_some_and(|own| own.store(print, spread));
+        self.len += usize::from(stored);
+        stored
     }
 
-    fn place(&mut self, print: Fingerprint) {
-        if let Some(at) = self.find(print) {
-            self.places[at] = print.0;
-            self.len += 1;
-        }
-    }
-
-    /// Half as many places again: the table is never emptier than half, so that a tag never costs twelve bytes.
-    fn grow(&mut self, places_max: usize) {
-        let places = (self.places.len() / 2 * 3).min(places_max);
-        let before = std::mem::replace(&mut self.places, vec![EMPTY; places]);
-        self.len = 0;
-        for print in before.into_iter().filter_map(Fingerprint::from_bytes) {
-            self.place(print);
-        }
+    /// The segment of a fingerprint, and where in it the fingerprint belongs.
+    fn segment(&self, print: Fingerprint) -> Option<(&Segment, segment::Fraction)> {
+        let (segment, at) = self.spread.of(print);
+        self.segments.get(segment).map(|own| (own, at))
     }
 }
 
 impl Replay for ReplayStore {
     fn seen(&self, tag: &ReplayTag) -> bool {
         let print = self.fingerprint(tag);
-        self.find(print)
-            .is_some_and(|at| self.places[at] == print.0)
+        self.segment(print)
+            .is_some_and(|(own, at)| own.holds(print, at))
     }
 
     fn insert(&mut self, tag: &ReplayTag) -> Result<(), ReplayError> {
-        let print = self.fingerprint(tag);
-        if self.find(print).is_none_or(|at| self.places[at] == print.0) {
-            return Err(ReplayError::Duplicate);
-        }
-        if self.len >= load_max(self.places.len()) {
-            if self.places.len() >= self.places_max {
-                return Err(ReplayError::Full);
-            }
-            self.grow(self.places_max);
-        }
-        self.place(print);
-        Ok(())
+        self.remember(tag).map(drop)
     }
 }
 
-/// Where a fingerprint belongs: the order of the places is the order of the fingerprints, so that growing reads and writes memory
-/// from one end to the other.
-fn home(print: Fingerprint, places: usize) -> usize {
-    let [a, b, c, d, e] = print.0;
-    let print = u64::from_be_bytes([0, 0, 0, a, b, c, d, e]);
-    ((u128::from(print) * places as u128) >> (8 * FINGERPRINT_LEN)) as usize
-}
+// ---- Our bounds ----
 
-/// Four fifths: probes stay within a cache line or two, and a tag costs 6.25 bytes in a full table, 9.4 right after growing.
-const fn load_max(places: usize) -> usize {
-    places / 5 * 4
-}
-
-/// Bytes of a fingerprint: with 40 bits a full store takes one new packet in 800,000 for a replay.
+/// Bytes of a fingerprint: with 40 bits a store of [`TAGS_MAX`] takes one new packet in 10,000 for a replay.
 pub const FINGERPRINT_LEN: usize = 5;
-/// 1,677,721 places, 1,342,176 tags: 93 packets a second over four hours. Two keys, the current and the one before or after it,
-/// hold 2.7 million tags in 16 MiB. Two thirds as much again are used for a moment while the table grows.
-pub const STORE_BYTES_MAX: usize = 8 << 20;
-/// What an idle node pays for: 20 KiB.
-const PLACES_FIRST: usize = 4096;
+/// Tags of the largest store: one new packet in 2^40 / 10^8 = 11,000 is then lost by accident.
+pub const TAGS_MAX: usize = 100_000_000;
+/// Tags of the smallest store, whatever little is advertised: one second of what a neighbour may send, ten times.
+pub const TAGS_MIN: usize = 10_000;
+/// A tag costs 6.3 bytes in a segment that is about to grow, 9.4 in one that has just grown.
+const TAG_BYTES_MAX: usize = 10;
+/// What a relay takes that says nothing else.
+pub const PACKETS_PER_SECOND: u32 = 100;
+/// An epoch of four hours, with half an hour of grace before and after it (spec/mixnet.md 3.2).
+pub const KEY_LIFE: Duration = Duration::from_secs(5 * 3600);
+/// Tags of one segment in a full store: it grows in less than 0.2 ms, which is what one packet waits.
+const SEGMENT_TAGS: usize = 8192;
 /// A place without a fingerprint.
 const EMPTY: [u8; FINGERPRINT_LEN] = [0; FINGERPRINT_LEN];
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tag(n: u64) -> ReplayTag {
-        let mut bytes = [7; 32];
-        bytes[..8].copy_from_slice(&n.to_le_bytes());
-        ReplayTag(bytes)
-    }
-
-    #[test]
-    fn remembers_every_tag_while_it_grows_and_never_takes_twelve_bytes_for_one() {
-        let mut store = ReplayStore::new([1; 16]);
-        for n in 0..50_000 {
-            assert!(!store.seen(&tag(n)), "{n} was never stored");
-            assert_eq!(store.insert(&tag(n)), Ok(()));
-            if store.places.len() > PLACES_FIRST {
-                assert!(store.bytes() < 12 * store.len(), "{n}: {}", store.bytes());
-            }
-        }
-        assert_eq!(store.len(), 50_000);
-        for n in 0..50_000 {
-            assert!(store.seen(&tag(n)), "{n} is forgotten");
-            assert_eq!(store.insert(&tag(n)), Err(ReplayError::Duplicate));
-        }
-    }
-
-    /// At the size limit: a new packet is lost less often than once in ten thousand, with two keys in 16 MiB for two million.
-    #[test]
-    fn a_full_store_knows_its_own_and_hardly_anything_else() {
-        let mut store = ReplayStore::new([4; 16]);
-        let full = store.capacity() as u64;
-        assert!(2 * full > 2_000_000 && 2 * STORE_BYTES_MAX <= 16 << 20);
-        let lost = (0..full).filter(|n| store.insert(&tag(*n)) == Err(ReplayError::Duplicate));
-        let lost = lost.count();
-        assert!(lost <= 5, "{lost} of {full}");
-        assert!(store.bytes() <= STORE_BYTES_MAX);
-        let found = (full..2 * full).filter(|n| store.seen(&tag(*n))).count() as u64;
-        // Expected: 1.3 million times 1.2 in a million, one or two.
-        assert!(found * 10_000 < full && found <= 10, "{found} of {full}");
-        assert!((0..full).step_by(997).all(|n| store.seen(&tag(n))));
-    }
-
-    #[test]
-    fn a_full_store_refuses_and_forgets_nothing() {
-        let mut store = ReplayStore::with_places_max([2; 16], 70);
-        let full = store.capacity() as u64;
-        assert_eq!(full, 56);
-        for n in 0..full {
-            assert_eq!(store.insert(&tag(n)), Ok(()));
-        }
-        for n in full..full + 1000 {
-            assert_eq!(store.insert(&tag(n)), Err(ReplayError::Full));
-        }
-        assert_eq!(store.len() as u64, full);
-        for n in 0..full {
-            assert_eq!(store.insert(&tag(n)), Err(ReplayError::Duplicate));
-        }
-    }
-
-    #[test]
-    fn what_is_restored_is_known_and_may_exceed_the_capacity() {
-        let key = SecretKey::from_bytes([3; 32]);
-        let mut first = ReplayStore::of(&key);
-        let prints: Vec<_> = (0..1000).map(|n| first.fingerprint(&tag(n))).collect();
-        assert!((0..1000).all(|n| first.insert(&tag(n)).is_ok()));
-
-        let mut second = ReplayStore::of(&key);
-        prints
-            .iter()
-            .chain(&prints)
-            .for_each(|print| second.restore(*print));
-        assert_eq!(second.len(), 1000);
-        assert!((0..1000).all(|n| second.seen(&tag(n))));
-        assert!(!ReplayStore::of(&SecretKey::from_bytes([4; 32])).seen(&tag(0)));
-
-        let mut small = ReplayStore::with_places_max([5; 16], 70);
-        let prints: Vec<_> = (0..500).map(|n| small.fingerprint(&tag(n))).collect();
-        prints.iter().for_each(|print| small.restore(*print));
-        assert_eq!(small.len(), 500);
-        assert!((0..500).all(|n| small.seen(&tag(n))));
-    }
-
-    /// Fingerprints that crowd one end of the table run over into its other end.
-    #[test]
-    fn a_crowd_at_the_end_of_the_table_goes_round() {
-        let mut store = ReplayStore::with_places_max([6; 16], 70);
-        let print = |n: u8| Fingerprint([0xff, 0xff, 0xff, 0xff, n]);
-        for n in 0..50 {
-            store.restore(print(n));
-        }
-        assert_eq!(store.len(), 50);
-        for n in 0..50 {
-            store.restore(print(n));
-        }
-        assert_eq!(store.len(), 50);
-        assert_ne!(store.places[0], EMPTY);
-    }
-}
+mod tests;

@@ -5,11 +5,12 @@
 //!      │ up, down, unreachable
 //!      ▼
 //!  core task: owns the node and its timers ◀── requests of the local user (Handle)
-//!      ▲                      │ packets             └─▶ events
-//!      │ batches              ▼
-//!  peeling thread            one writer task a neighbour         /mix/1.0.0
-//!      ▲       └─▶ file of replay tags
-//!      │ packets
+//!      ▲                ▲     │ packets             └─▶ events
+//!      │ peeled packets │     ▼
+//!      │                │    one writer task a neighbour         /mix/1.0.0
+//!      │                └── keeper thread ─▶ files of replay tags
+//!  peeling thread ── tags ──────┘
+//!      ▲ packets
 //!  one reader task a stream                                      /mix/1.0.0
 //! ```
 //!
@@ -19,6 +20,8 @@
 mod behaviour;
 mod core;
 mod intake;
+mod keeper;
+mod keys;
 mod stream;
 mod swarm;
 mod tags;
@@ -38,10 +41,13 @@ use crate::address::{Address, AddressPolicy, PeerKey, Transport};
 use crate::client::TooFewRelays;
 use crate::descriptor::Descriptor;
 use crate::fragment::Object;
-use crate::limits::{CORE_QUEUE_MAX, EVENT_QUEUE_MAX, RELAYS_NEEDED, REQUEST_QUEUE_MAX};
+use crate::limits::{
+    CORE_QUEUE_MAX, EVENT_QUEUE_MAX, KEEPER_QUEUE_MAX, RELAYS_NEEDED, REQUEST_QUEUE_MAX,
+};
 use crate::node::NodeConfig;
 pub use crate::node::{Arrival, NodeStatus, SendError};
 use crate::preset::Preset;
+use crate::replay::{Capacity, ReplayStore};
 use crate::send_queue::Urgency;
 use crate::sphinx::{PublicKey, SecretKey, Surb};
 use crate::topology::{Topology, TopologyError};
@@ -61,6 +67,11 @@ pub struct Config {
     /// Where the tags of the packets that were seen are kept, so that a restart with the same mix key refuses them. Without a
     /// directory the mix key must be a new one at every start.
     pub replay_dir: Option<PathBuf>,
+    /// How many tags each key may have to remember: from the packets a second that the relay advertises and the time for which a key
+    /// is good. What comes when so many were seen is refused.
+    pub replay_capacity: Capacity,
+    /// Percent of the packets from neighbours that are lost on purpose; for tests only.
+    pub test_loss_percent: u8,
     /// How often to send.
     pub preset: Preset,
     /// The network.
@@ -159,6 +170,7 @@ enum Query {
     },
     Retire {
         key: PublicKey,
+        done: oneshot::Sender<()>,
     },
     Shutdown {
         done: oneshot::Sender<()>,
@@ -244,10 +256,12 @@ impl Handle {
         answer.await.unwrap_or(Err(KeyError::Stopped))
     }
 
-    /// Takes a mix key out of use, with the tags that were seen under it.
+    /// Takes a mix key out of use, with the tags that were seen under it; returns when no packet is peeled with it any more.
     pub async fn retire_key(&self, key: PublicKey) -> Result<(), KeyError> {
-        let sent = self.queries.send(Query::Retire { key }).await;
-        sent.map_err(|_| KeyError::Stopped)
+        let (done, answer) = oneshot::channel();
+        let sent = self.queries.send(Query::Retire { key, done }).await;
+        sent.map_err(|_| KeyError::Stopped)?;
+        answer.await.map_err(|_| KeyError::Stopped)
     }
 
     /// The node's libp2p key.
@@ -288,18 +302,34 @@ pub fn spawn(
     let (swarm, streams) = swarm::open(identity, config.listen, drops.clone())?;
     let inputs = mpsc::channel(CORE_QUEUE_MAX);
     let mix_key = config.key.public();
-    let (peeler, dirty) = intake::Peeler::new(config.key, config.replay_dir, inputs.0.clone())?;
+    let capacity = config.replay_capacity;
+    let (keeper, orders, store) = match config.replay_dir {
+        None => (None, None, ReplayStore::of_capacity(&config.key, capacity)),
+        Some(dir) => {
+            let (keeper, store) =
+                keeper::Keeper::new(dir, &config.key, capacity, inputs.0.clone())?;
+            let (orders, taken) = mpsc::channel(KEEPER_QUEUE_MAX);
+            (Some((keeper, taken)), Some(orders), store)
+        }
+    };
+    let seed = match config.seed {
+        Some(seed) => Zeroizing::new(seed),
+        None => random_seed()?,
+    };
+    let loss = intake::Loss::new(config.test_loss_percent, &seed);
+    let peeler = intake::Peeler::new(config.key, store, loss, orders.clone(), inputs.0.clone());
+    let keys = keys::Keys {
+        capacity,
+        keeper: orders,
+    };
     let outside = core::Outside {
         swarm,
         streams,
         drops,
         peeler,
-        dirty,
+        keeper,
+        keys,
         inputs,
-    };
-    let seed = match config.seed {
-        Some(seed) => Zeroizing::new(seed),
-        None => random_seed()?,
     };
     let node = NodeConfig {
         key: mix_key,

@@ -323,6 +323,43 @@ fn a_packet_leaves_only_when_its_tag_is_on_the_disk() {
     assert_eq!(sent(&bench), 3);
 }
 
+/// A packet that ends here says nothing before the system has its tag; it need not wait for the disk.
+#[test]
+fn a_packet_ends_only_when_its_tag_is_written() {
+    let mut bench = Bench::new(true);
+    let cover = Message::Drop.encode().unwrap();
+    let mut end = |bench: &mut Bench, mark| {
+        let packet = bench.last(&cover, Address::NONE);
+        let (from, at) = (peer(1), bench.now.mono);
+        let batch = bench.intake.take_one(Received { from, at, packet });
+        assert!(batch.ends() && !batch.forwards());
+        bench
+            .node
+            .handle(bench.now, Input::Peeled(batch.marked(mark)));
+        let status = bench.node.status();
+        assert_eq!(status.counters.missing(status.packets_delayed), 0);
+        (status.counters.cover_received, status.packets_delayed)
+    };
+    assert_eq!(end(&mut bench, 1), (0, 1));
+    bench.node.handle(bench.now, Input::Written(1));
+    assert_eq!(end(&mut bench, 1), (2, 0));
+    // What the disk has, the system has.
+    bench.node.handle(bench.now, Input::Durable(2));
+    assert_eq!(end(&mut bench, 2), (3, 0));
+    // One that is not written in time has never been.
+    assert_eq!(end(&mut bench, 3), (3, 1));
+    bench.now.mono += UNSAVED_MAX;
+    bench.node.handle(bench.now, Input::Tick);
+    bench.node.handle(bench.now, Input::Written(3));
+    let status = bench.node.status();
+    assert_eq!(
+        (status.counters.cover_received, status.packets_delayed),
+        (3, 0)
+    );
+    assert_eq!(bench.dropped(DropReason::ReplayUnsaved), 1);
+    assert_eq!(status.counters.missing(0), 0);
+}
+
 /// What rests for the disk counts against the same bound as what waits out its delay.
 #[test]
 fn packets_that_wait_for_the_disk_are_bounded() {

@@ -127,6 +127,7 @@ async fn what_left_before_a_kill_never_leaves_again() {
                 "{replayed} of {before}: {status}"
             );
             assert_eq!(status["dropped"]["replay_unsaved"], 0, "{status}");
+            assert_eq!(status["missing"], 0, "{status}");
         }
         relay.kill();
         writer.abort();

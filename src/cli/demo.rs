@@ -41,6 +41,12 @@ pub(super) struct Options {
     /// Mix nodes.
     #[arg(long, default_value_t = 3, value_name = "N")]
     relays: usize,
+    /// Every relay loses so many of a hundred packets on purpose.
+    #[arg(long, default_value_t = 0, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=90))]
+    loss: u8,
+    /// Kill a relay when each has sent so many messages; three must be left.
+    #[arg(long, value_name = "N")]
+    kill_relay_after: Option<usize>,
     /// Print the tables only.
     #[arg(long)]
     quiet: bool,
@@ -62,8 +68,8 @@ pub(super) fn run(options: &Options) -> Result<Exit, Failure> {
 async fn show(options: &Options) -> Result<Exit, Failure> {
     let mut report = Report::new(options.quiet);
     report.starting(options.relays);
-    let mut network = Network::start(options.relays, &options.preset).await?;
-    let result = converse(options, &network, &mut report).await;
+    let mut network = Network::start(options.relays, &options.preset, options.loss).await?;
+    let result = converse(options, &mut network, &mut report).await;
     network.stop().await;
     let arrived = result?;
     Ok(if arrived { Exit::Ok } else { Exit::Failed })
@@ -72,7 +78,7 @@ async fn show(options: &Options) -> Result<Exit, Failure> {
 /// The conversation; whether everything arrived.
 async fn converse(
     options: &Options,
-    network: &Network,
+    network: &mut Network,
     report: &mut Report,
 ) -> Result<bool, Failure> {
     let (hear, mut heard) = mpsc::channel(2 * options.messages.max(1));
@@ -104,6 +110,9 @@ async fn converse(
                 journeys.insert(there.hash, Journey::new(Way::ToBob, sent, there));
                 journeys.insert(back.hash, Journey::new(Way::ToAlice, sent, back));
                 end = tokio::time::Instant::now() + ARRIVES_WITHIN;
+                if options.kill_relay_after == Some(sent) {
+                    network.kill_relay().await?;
+                }
             }
             Some(Heard { way, text, at_unix_ms }) = heard.recv() => {
                 let journey = journeys.values_mut().find(|journey| journey.way == way && journey.text() == text);

@@ -41,6 +41,9 @@ struct Start {
     /// Preset of the edges: fast, normal, mobile, mobile-saver or high.
     #[arg(long, default_value = "fast", value_name = "NAME")]
     preset: String,
+    /// Every relay loses so many of a hundred packets on purpose: for tests of what stands above it.
+    #[arg(long, default_value_t = 0, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=90))]
+    loss: u8,
     /// Attach the bridges to this Whisper node. Without any, the devnet runs two of its own.
     #[arg(long, value_name = "ENODE")]
     whisper_peer: Vec<String>,
@@ -100,6 +103,7 @@ fn start(start: &Start) -> Result<Exit, Failure> {
         edges: start.edges,
         mailboxes: start.mailboxes,
         preset: start.preset.clone(),
+        loss_percent: start.loss,
         whisper_peers: start.whisper_peer.clone(),
         dir: start.dir.clone(),
         seed: start.seed,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use ::mixnet::replay::PACKETS_PER_SECOND;
+
 use crate::role::{Role, Roles};
 use crate::rpc::Namespace;
 
@@ -437,6 +439,21 @@ pub const KEYS: &[Key] = &[
         form: Form::Text,
         default: |_| Value::text("topology.json"),
         why: "The relay list: signed descriptors, as `ferry id` prints them, in one JSON array. Relative to this directory.",
+    },
+    Key {
+        section: "mix",
+        name: "capacity",
+        form: Form::Count(1, 5_000),
+        default: |_| Value::Count(i64::from(PACKETS_PER_SECOND)),
+        why: "Packets a second that a relay takes for long. Its table of seen packets grows to 0.18 MB for each of them, for each of \
+              two keys (18 MB at 100, 540 MB at 3000); a full table refuses what is new until the key changes.",
+    },
+    Key {
+        section: "mix",
+        name: "test_loss_percent",
+        form: Form::Count(0, 90),
+        default: |_| Value::Count(0),
+        why: "For tests: loses so many of a hundred packets from neighbours on purpose. Only where mix.listen is loopback.",
     },
     Key {
         section: "mix",

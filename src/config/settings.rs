@@ -122,6 +122,10 @@ pub struct Mix {
     pub preset: String,
     /// The file of signed descriptors.
     pub topology: PathBuf,
+    /// Packets a second that a relay takes for long.
+    pub capacity: u16,
+    /// Percent of the packets from neighbours that are lost on purpose.
+    pub test_loss_percent: u8,
     /// Whether packets may go to loopback and private addresses.
     pub private_network: PrivateNetwork,
 }
@@ -402,11 +406,21 @@ impl Reader<'_> {
             _ => PrivateNetwork::Auto,
         };
         let preset = self.text("mix", "preset");
+        let test_loss_percent = u8::try_from(self.count("mix", "test_loss_percent")).unwrap_or(0);
+        let on_loopback = listen
+            .flatten()
+            .is_none_or(|address| address.ip().is_loopback());
+        if test_loss_percent > 0 && !on_loopback {
+            let why = "a node that others reach must not lose their packets; write 0, or listen on 127.0.0.1";
+            self.wrong("mix", "test_loss_percent", why.to_owned());
+        }
         Some(Mix {
             listen: listen?,
             advertise: advertise?,
             preset,
             topology,
+            capacity: self.count("mix", "capacity"),
+            test_loss_percent,
             private_network,
         })
     }

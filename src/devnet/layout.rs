@@ -139,6 +139,10 @@ fn overrides(
     if !peers.is_empty() {
         set.push(("whisper", "static_peers", Value::List(peers)));
     }
+    if node.kind == Kind::Relay && options.loss_percent > 0 {
+        let percent = Value::Count(options.loss_percent.into());
+        set.push(("mix", "test_loss_percent", percent));
+    }
     if node.kind == Kind::Edge {
         set.push(("mix", "preset", Value::text(options.preset.as_str())));
     }
@@ -202,6 +206,7 @@ mod tests {
             edges: 1,
             mailboxes: 0,
             preset: "fast".into(),
+            loss_percent: 0,
             whisper_peers: vec![],
             dir: None,
             seed: Some(seed),

@@ -161,6 +161,7 @@ mod tests {
             edges: 2,
             mailboxes: 0,
             preset: "fast".into(),
+            loss_percent: 0,
             whisper_peers: vec![],
             dir: None,
             seed: None,

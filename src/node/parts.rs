@@ -13,6 +13,7 @@ use ::legacy::shh::node::Confirmations;
 use ::legacy::shh::wire::RateLimits;
 use ::mixnet::descriptor::Descriptor;
 use ::mixnet::preset::Preset;
+use ::mixnet::replay::{Capacity, KEY_LIFE};
 use ::mixnet::{SecretKey as MixKey, shell as mix_shell};
 use bridge::error::OpenError;
 use bridge::store::{RocksStore, StoreError};
@@ -248,6 +249,8 @@ pub(super) fn mix(
         relay: roles.has(Role::Relay),
         // With a seed every start makes the same packets, which whoever remembers the last start must refuse.
         replay_dir: settings.node.seed.is_none().then(|| directory.replay()),
+        test_loss_percent: settings.mix.test_loss_percent,
+        replay_capacity: Capacity::for_rate(settings.mix.capacity.into(), KEY_LIFE),
         preset,
         topology: topology.to_vec(),
         seed: match settings.node.seed {

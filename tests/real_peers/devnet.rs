@@ -79,6 +79,17 @@ impl Devnet {
         text.lines().filter(counted).collect::<Vec<_>>().join("; ")
     }
 
+    /// The value of a counter with this label at the first node of a kind; zero if there is none.
+    pub(crate) fn metric(&self, kind: &str, name: &str, label: &str) -> f64 {
+        let text = get_text(&self.of(kind, 0, "api"), "/metrics").unwrap_or_default();
+        let ours = |line: &&str| line.starts_with(name) && line.contains(&format!("\"{label}\""));
+        let value = text
+            .lines()
+            .find(ours)
+            .and_then(|line| line.rsplit(' ').next());
+        value.and_then(|value| value.parse().ok()).unwrap_or(0.0)
+    }
+
     /// Waits until the edge has a registration that stands for what its client asks now.
     pub(crate) fn wait_registered(&self, index: usize) {
         wait_until("the edge's registration", Duration::from_secs(60), || {

@@ -310,3 +310,30 @@ fn one_of_five_relays_may_die() {
     }
     world.count(7, 7, 0, 0);
 }
+
+/// Every relay loses a tenth of all packets, so that a path of three loses more than a quarter; then one of five dies as well.
+#[test]
+fn lost_packets_and_a_dead_relay_lose_and_double_nothing() {
+    let mut world = World::new(&["--relays", "5", "--loss", "10"]);
+    let relay = world.devnet.of("relays", 4, "name");
+    for turn in 0..4 {
+        world.public_turn(turn);
+        world.private_turn(turn);
+    }
+    let (near, far) = (world.near.key.clone(), world.far.key.clone());
+    world.near.say_to(&far, "near before the relay dies");
+    world.far.say_to(&near, "far before the relay dies");
+    world.devnet.kill(&relay);
+    world.far.hears(&near, "near before the relay dies");
+    world.near.hears(&far, "far before the relay dies");
+    for turn in 4..8 {
+        world.public_turn(turn);
+        world.private_turn(turn);
+    }
+    world.settle();
+    world.count(9, 9, 8, 8);
+    let lost = world
+        .devnet
+        .metric("relays", "mix_packets_dropped_total", "test_loss");
+    assert!(lost > 0.0, "no packet was lost");
+}

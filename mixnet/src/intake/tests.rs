@@ -70,8 +70,12 @@ fn what_was_noted_is_refused_after_a_restart() {
     for packet in &packets {
         before.take(received(packet), &mut batch);
     }
+    let records = batch.take_records();
+    assert_eq!((records.len(), batch.records().len()), (20, 0));
+    // As many as there were: taking the notes away changes nothing else.
+    assert!(batch.len() == 20 && batch.forwards() && !batch.ends());
     let mut store = ReplayStore::of(&secret(1));
-    for record in batch.records() {
+    for record in records {
         store.restore(record.print);
     }
     let mut after = Intake::new(secret(1), store);

@@ -29,6 +29,7 @@ use libp2p::{Multiaddr, PeerId, StreamProtocol};
 use tokio::sync::{mpsc, oneshot};
 
 use super::stream::Drops;
+use crate::counters::Stage;
 use crate::error::DropReason;
 
 // ---- Constants of the specification ----
@@ -262,7 +263,8 @@ impl ConnectionHandler for Handler {
             }) => {
                 let peer = self.peer;
                 if self.accepted.try_send(Accepted { peer, stream }).is_err() {
-                    self.drops.count(DropReason::NeighbourRate, 1);
+                    self.drops
+                        .count(Stage::Stream, DropReason::NeighbourRate, 1);
                 }
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {

@@ -7,16 +7,19 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use libp2p::Swarm;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep_until, timeout};
 
 use super::behaviour::{Accepted, Opener};
-use super::intake::{self, Command, Dirty, Peeler};
+use super::intake::{Command, Peeler};
+use super::keeper::{Keeper, Order};
+use super::keys::Keys;
 use super::stream::{self, Drops};
 use super::swarm::{self, Behaviour, Network};
 use super::{Connection, Event, KeyError, Query, SendRequest, Status};
 use crate::address::PeerKey;
+use crate::counters::Stage;
 use crate::error::DropReason;
 use crate::limits::{DIALLING_QUEUE_MAX, INTAKE_QUEUE_MAX, NEIGHBOUR_QUEUE_MAX, SHUTDOWN_MAX};
 use crate::node::{Input, Node, NodeConfig, Output};
@@ -52,7 +55,9 @@ pub(super) struct Outside {
     pub(super) streams: mpsc::Receiver<Accepted>,
     pub(super) drops: Arc<Drops>,
     pub(super) peeler: Peeler,
-    pub(super) dirty: watch::Receiver<Dirty>,
+    /// With what it is told; none for a node that remembers nothing beyond a restart.
+    pub(super) keeper: Option<(Keeper, mpsc::Receiver<Order>)>,
+    pub(super) keys: Keys,
     /// Both ends of the way to the core, of which the peeler has one already.
     pub(super) inputs: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
 }
@@ -70,7 +75,8 @@ pub(super) async fn run(
         streams,
         drops,
         peeler,
-        dirty,
+        keeper,
+        keys,
         inputs: (inputs, input_receiver),
     } = outside;
     let (packets, commands) = mpsc::channel(INTAKE_QUEUE_MAX);
@@ -78,8 +84,8 @@ pub(super) async fn run(
     let opener = swarm.behaviour().mix.opener();
     let mut tasks = JoinSet::new();
     tasks.spawn(stream::accept(streams, packets.clone(), drops.clone()));
-    tasks.spawn(intake::sync(dirty, inputs.clone()));
-    let peeling = tokio::task::spawn_blocking(move || peeler.run(commands));
+    let peeling = spawn_blocking(move || peeler.run(commands));
+    let keeping = keeper.map(|(keeper, orders)| spawn_blocking(move || keeper.run(orders)));
     let network = Network::new(swarm, &topology, config.peer, &kept, inputs.clone());
     tasks.spawn(network.run(dial_receiver));
     let core = Core {
@@ -90,6 +96,7 @@ pub(super) async fn run(
         writers: JoinSet::new(),
         notices: VecDeque::new(),
         chores: JoinSet::new(),
+        keys,
         opener,
         packets,
         inputs: inputs.downgrade(),
@@ -101,10 +108,13 @@ pub(super) async fn run(
     let done = core
         .serve(input_receiver, channels.sends, channels.queries)
         .await;
-    // The swarm and the readers end here; dropping the set aborts them at their next await. Then nobody has work for the peeler.
+    // The swarm and the readers end here; dropping the set aborts them at their next await. Then nobody has work for the peeler, and
+    // when that has ended, nobody has for the keeper.
     tasks.shutdown().await;
-    if let Err(error) = peeling.await {
-        tracing::error!(%error, "peeling ended badly");
+    for thread in [Some(peeling), keeping].into_iter().flatten() {
+        if let Err(error) = thread.await {
+            tracing::error!(%error, "a thread of the mix node ended badly");
+        }
     }
     for done in done {
         // Whoever asked may have gone.
@@ -137,6 +147,7 @@ struct Core {
     inputs: mpsc::WeakSender<Input>,
     /// What is being asked of the peeler: in tasks, because the peeler may be waiting for this one.
     chores: JoinSet<()>,
+    keys: Keys,
     dials: mpsc::Sender<PeerKey>,
     drops: Arc<Drops>,
     events: mpsc::Sender<Event>,
@@ -230,9 +241,11 @@ impl Core {
                     .dialling
                     .remove(peer)
                     .map_or(0, |packets| packets.len());
-                self.drops.count(DropReason::NoRoute, lost as u64);
+                self.drops
+                    .count(Stage::Leaving, DropReason::NoRoute, lost as u64);
             }
             Input::Peeled(_)
+            | Input::Written(_)
             | Input::Durable(_)
             | Input::Key(_)
             | Input::Topology(_)
@@ -262,7 +275,7 @@ impl Core {
                 Output::Deliver { object, arrival } => {
                     let event = Event::Object { object, arrival };
                     if let Err(TrySendError::Full(_)) = self.events.try_send(event) {
-                        self.drops.count(DropReason::QueueFull, 1);
+                        self.drops.count(Stage::Object, DropReason::QueueFull, 1);
                     }
                 }
                 Output::Relays { usable, needed } => self.notice(Event::Relays { usable, needed }),
@@ -291,8 +304,12 @@ impl Core {
         if let Some(neighbour) = self.neighbours.get(&to) {
             return match neighbour.try_send(packet) {
                 Ok(()) => {}
-                Err(TrySendError::Full(_)) => self.drops.count(DropReason::QueueFull, 1),
-                Err(TrySendError::Closed(_)) => self.drops.count(DropReason::NoRoute, 1),
+                Err(TrySendError::Full(_)) => {
+                    self.drops.count(Stage::Leaving, DropReason::QueueFull, 1)
+                }
+                Err(TrySendError::Closed(_)) => {
+                    self.drops.count(Stage::Leaving, DropReason::NoRoute, 1)
+                }
             };
         }
         if self
@@ -300,11 +317,11 @@ impl Core {
             .get(&to)
             .is_none_or(|known| known.address().is_none())
         {
-            return self.drops.count(DropReason::NoRoute, 1);
+            return self.drops.count(Stage::Leaving, DropReason::NoRoute, 1);
         }
         let waiting = self.dialling.entry(to).or_default();
         if waiting.len() >= DIALLING_QUEUE_MAX {
-            return self.drops.count(DropReason::QueueFull, 1);
+            return self.drops.count(Stage::Leaving, DropReason::QueueFull, 1);
         }
         waiting.push(packet);
         // When the swarm is that busy, the next packet for the peer asks again.
@@ -339,10 +356,12 @@ impl Core {
                 let _ = done.send(self.status());
             }
             Query::Install { key, done } => self.install(key, done),
-            Query::Retire { key } => {
-                let packets = self.packets.clone();
-                self.chores
-                    .spawn(async move { drop(packets.send(Command::Retire(key)).await) });
+            Query::Retire { key, done } => {
+                let (keys, packets) = (self.keys.clone(), self.packets.clone());
+                self.chores.spawn(async move {
+                    keys.retire(key, &packets).await;
+                    let _ = done.send(());
+                });
             }
             // Handled by the loop, which knows how to end.
             Query::Shutdown { done } => drop(done),
@@ -351,19 +370,11 @@ impl Core {
 
     /// Has the peeler take a key into use; the node's own packets then end at it.
     fn install(&mut self, key: SecretKey, done: oneshot::Sender<Result<(), KeyError>>) {
-        let (packets, inputs) = (self.packets.clone(), self.inputs.clone());
+        let (keys, packets) = (self.keys.clone(), self.packets.clone());
+        let inputs = self.inputs.clone();
         self.chores.spawn(async move {
             let id = key.public();
-            let (installed, answer) = oneshot::channel();
-            let command = Command::Install {
-                key,
-                done: installed,
-            };
-            let result = match packets.send(command).await {
-                Ok(()) => answer.await.map_err(|_| KeyError::Stopped),
-                Err(_) => Err(KeyError::Stopped),
-            };
-            let result = result.and_then(|kept| Ok(kept?));
+            let result = keys.install(key, &packets).await;
             if let (Ok(()), Some(inputs)) = (&result, inputs.upgrade()) {
                 // A core that has ended uses no key.
                 let _ = inputs.send(Input::Key(id)).await;
@@ -374,10 +385,7 @@ impl Core {
 
     fn status(&self) -> Status {
         let mut node = self.node.status();
-        for reason in DropReason::ALL {
-            node.counters
-                .count_dropped(*reason, self.drops.get(*reason));
-        }
+        self.drops.add_to(&mut node.counters);
         let connection = |(peer, queue): (&PeerKey, &mpsc::Sender<Packet>)| Connection {
             peer: *peer,
             queued: queue.max_capacity() - queue.capacity(),

@@ -23,6 +23,7 @@ use super::behaviour::{Accepted, Opener};
 use super::intake::Command;
 use super::swarm::peer_key;
 use crate::address::PeerKey;
+use crate::counters::{Counters, Stage};
 use crate::error::DropReason;
 use crate::geometry::PACKET_LEN;
 use crate::intake::Received;
@@ -45,16 +46,20 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the network tasks drop, by reason. They have no way to the core that could not be full.
 #[derive(Default)]
 pub(super) struct Drops {
-    counts: [AtomicU64; DropReason::ALL.len()],
+    counts: [[AtomicU64; DropReason::ALL.len()]; Stage::ALL.len()],
 }
 
 impl Drops {
-    pub(super) fn count(&self, reason: DropReason, number: u64) {
-        self.counts[reason as usize].fetch_add(number, Ordering::Relaxed);
+    pub(super) fn count(&self, stage: Stage, reason: DropReason, number: u64) {
+        self.counts[stage as usize][reason as usize].fetch_add(number, Ordering::Relaxed);
     }
 
-    pub(super) fn get(&self, reason: DropReason) -> u64 {
-        self.counts[reason as usize].load(Ordering::Relaxed)
+    pub(super) fn add_to(&self, counters: &mut Counters) {
+        for (stage, counts) in Stage::ALL.into_iter().zip(&self.counts) {
+            for (reason, count) in DropReason::ALL.iter().zip(counts) {
+                counters.count_dropped(stage, *reason, count.load(Ordering::Relaxed));
+            }
+        }
     }
 }
 
@@ -73,7 +78,7 @@ pub(super) async fn accept(
                 let Some(peer) = peer_key(&peer) else { continue };
                 let count = open.entry(peer).or_default();
                 if *count >= STREAMS_PER_PEER_MAX {
-                    drops.count(DropReason::NeighbourRate, 1);
+                    drops.count(Stage::Stream, DropReason::NeighbourRate, 1);
                     continue;
                 }
                 *count += 1;
@@ -109,7 +114,7 @@ async fn read(from: PeerKey, mut stream: Stream, packets: &mpsc::Sender<Command>
             }
             Ok(None) => return,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                drops.count(DropReason::Length, 1);
+                drops.count(Stage::Stream, DropReason::Length, 1);
                 // Dropping the stream resets it; the connection and other streams live on.
                 return;
             }
@@ -181,7 +186,7 @@ pub(super) async fn write(
         let flush = packets.is_empty();
         frame[LENGTH.len()..].copy_from_slice(packet.as_bytes());
         if !write_frame(&mut stream, peer, &opener, &frame, flush).await {
-            drops.count(DropReason::NoRoute, 1);
+            drops.count(Stage::Leaving, DropReason::NoRoute, 1);
         }
     }
     if let Some(mut stream) = stream {

@@ -11,29 +11,33 @@
 //! else may stand there costs one packet in 2^40 each.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::replay::{FINGERPRINT_LEN, Fingerprint, ReplayStore};
+use crate::replay::{Capacity, FINGERPRINT_LEN, Fingerprint, ReplayStore};
 use crate::sphinx::{PublicKey, SecretKey};
 
 /// The open file of one key.
 pub(super) struct TagFile {
-    file: Arc<File>,
+    file: File,
     path: PathBuf,
     /// Whole fingerprints end here.
     len: u64,
-    /// A failed write could not be undone: nothing more can be kept.
-    broken: bool,
+    /// A failed write may have left part of a fingerprint behind the end.
+    torn: bool,
 }
 
 impl TagFile {
     /// Opens or makes the file of `key` in `dir`, and restores what it holds.
-    pub(super) fn open(dir: &Path, key: &SecretKey) -> Result<(Self, ReplayStore), TagFileError> {
+    pub(super) fn open(
+        dir: &Path,
+        key: &SecretKey,
+        capacity: Capacity,
+    ) -> Result<(Self, ReplayStore), TagFileError> {
         let path = path(dir, &key.public());
         let failed = |doing| {
             let path = path.clone();
@@ -49,58 +53,49 @@ impl TagFile {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&path).map_err(failed("open"))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(failed("read"))?;
+        let mut store = ReplayStore::of_capacity(key, capacity);
+        let mut reader = BufReader::with_capacity(READ_LEN, &file);
+        let mut found = [0; HEADER_LEN];
         let header = header(key);
-        if bytes.len() < HEADER_LEN {
+        let len = if !filled(&mut reader, &mut found).map_err(failed("read"))? {
             // New, or cut off while it was made: no packet has left under this key.
             file.set_len(0).map_err(failed("cut"))?;
             file.write_all(&header).map_err(failed("write"))?;
             file.sync_all().map_err(failed("sync"))?;
             sync_dir(dir).map_err(failed("sync the directory of"))?;
-            bytes = header.to_vec();
-        } else if bytes[..HEADER_LEN] != header {
+            HEADER_LEN as u64
+        } else if found == header {
+            let prints = restore(&mut reader, &mut store).map_err(failed("read"))?;
+            let len = HEADER_LEN as u64 + prints * FINGERPRINT_LEN as u64;
+            file.set_len(len).map_err(failed("cut"))?;
+            len
+        } else {
             return Err(TagFileError::NotOurs { path });
-        }
-        let mut store = ReplayStore::of(key);
-        let (prints, _) = bytes[HEADER_LEN..].as_chunks::<FINGERPRINT_LEN>();
-        for print in prints
-            .iter()
-            .filter_map(|bytes| Fingerprint::from_bytes(*bytes))
-        {
-            store.restore(print);
-        }
-        let len = (HEADER_LEN + prints.len() * FINGERPRINT_LEN) as u64;
-        file.set_len(len).map_err(failed("cut"))?;
+        };
         let file = Self {
-            file: Arc::new(file),
+            file,
             path,
             len,
-            broken: false,
+            torn: false,
         };
         Ok((file, store))
     }
 
     /// Appends in one write. After an error nothing of it is in the file.
     pub(super) fn append(&mut self, prints: &[u8]) -> io::Result<()> {
-        if self.broken {
-            return Err(io::Error::other("an earlier write left the file damaged"));
+        if self.torn {
+            self.file.set_len(self.len)?;
         }
-        match (&*self.file).write_all(prints) {
-            Ok(()) => {
-                self.len += prints.len() as u64;
-                Ok(())
-            }
-            Err(error) => {
-                self.broken = self.file.set_len(self.len).is_err();
-                Err(error)
-            }
-        }
+        self.torn = true;
+        self.file.write_all(prints)?;
+        self.torn = false;
+        self.len += prints.len() as u64;
+        Ok(())
     }
 
-    /// For whoever syncs it while it is written.
-    pub(super) fn file(&self) -> Arc<File> {
-        self.file.clone()
+    /// Returns when the disk has everything that was appended.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
     }
 
     /// Removes the file of a key that is out of use.
@@ -111,18 +106,41 @@ impl TagFile {
     }
 }
 
-/// Removes the files of keys that the node no longer has.
-pub(super) fn remove_others(dir: &Path, keys: &[PublicKey]) -> io::Result<()> {
-    let kept: Vec<_> = keys.iter().map(|key| path(dir, key)).collect();
+/// Removes the files of other keys that were not written since `old`.
+pub(super) fn remove_others(dir: &Path, key: &PublicKey, old: SystemTime) -> io::Result<()> {
+    let own = path(dir, key);
     for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
+        let entry = entry?;
+        let path = entry.path();
         let name = path.file_name().and_then(|name| name.to_str());
         let is_ours = name.is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
-        if is_ours && !kept.contains(&path) {
+        if is_ours && path != own && entry.metadata()?.modified()? < old {
             fs::remove_file(path)?;
         }
     }
     Ok(())
+}
+
+/// Fills `bytes`; false when the end came first.
+fn filled(reader: &mut impl Read, bytes: &mut [u8]) -> io::Result<bool> {
+    match reader.read_exact(bytes) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Restores whole fingerprints to the end of the file; how many there are.
+fn restore(reader: &mut impl Read, store: &mut ReplayStore) -> io::Result<u64> {
+    let mut print = [0; FINGERPRINT_LEN];
+    let mut prints = 0;
+    while filled(reader, &mut print)? {
+        prints += 1;
+        if let Some(print) = Fingerprint::from_bytes(print) {
+            store.restore(print);
+        }
+    }
+    Ok(prints)
 }
 
 fn path(dir: &Path, key: &PublicKey) -> PathBuf {
@@ -185,14 +203,22 @@ const PREFIX: &str = "replay-";
 const SUFFIX: &str = ".tags";
 const MAGIC: &[u8; 16] = b"ferry replay v1\n";
 const HEADER_LEN: usize = 32;
+/// A file is read in pieces of this length: with the largest store it has 500 MB.
+const READ_LEN: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    const HOUR: std::time::Duration = std::time::Duration::from_secs(3600);
+
     fn key(n: u8) -> SecretKey {
         SecretKey::from_bytes([n; 32])
+    }
+
+    fn open(dir: &Path, n: u8) -> Result<(TagFile, ReplayStore), TagFileError> {
+        TagFile::open(dir, &key(n), Capacity::default())
     }
 
     fn prints(from: u32, to: u32) -> Vec<u8> {
@@ -204,52 +230,52 @@ mod tests {
     #[test]
     fn what_was_appended_is_restored() {
         let dir = tempfile::tempdir().unwrap();
-        let (mut file, store) = TagFile::open(dir.path(), &key(1)).unwrap();
+        let (mut file, store) = open(dir.path(), 1).unwrap();
         assert!(store.is_empty());
         file.append(&prints(0, 100)).unwrap();
         file.append(&prints(100, 300)).unwrap();
         drop(file);
-        let (mut file, store) = TagFile::open(dir.path(), &key(1)).unwrap();
+        let (mut file, store) = open(dir.path(), 1).unwrap();
         assert_eq!(store.len(), 300);
         file.append(&prints(300, 301)).unwrap();
-        assert_eq!(TagFile::open(dir.path(), &key(1)).unwrap().1.len(), 301);
+        assert_eq!(open(dir.path(), 1).unwrap().1.len(), 301);
         // Another key has another file.
-        assert!(TagFile::open(dir.path(), &key(2)).unwrap().1.is_empty());
+        assert!(open(dir.path(), 2).unwrap().1.is_empty());
     }
 
     #[test]
     fn a_torn_end_is_cut_off_and_zeros_are_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let (mut file, _) = TagFile::open(dir.path(), &key(1)).unwrap();
+        let (mut file, _) = open(dir.path(), 1).unwrap();
         file.append(&prints(0, 10)).unwrap();
         let path = file.path.clone();
         drop(file);
         let whole = fs::read(&path).unwrap();
         for cut in 1..=FINGERPRINT_LEN {
             fs::write(&path, &whole[..whole.len() - cut]).unwrap();
-            let (mut file, store) = TagFile::open(dir.path(), &key(1)).unwrap();
+            let (mut file, store) = open(dir.path(), 1).unwrap();
             assert_eq!(store.len(), 9, "{cut} bytes cut off");
             file.append(&prints(20, 21)).unwrap();
-            assert_eq!(TagFile::open(dir.path(), &key(1)).unwrap().1.len(), 10);
+            assert_eq!(open(dir.path(), 1).unwrap().1.len(), 10);
         }
         fs::write(&path, [&whole[..], &[0; 4096]].concat()).unwrap();
-        assert_eq!(TagFile::open(dir.path(), &key(1)).unwrap().1.len(), 10);
+        assert_eq!(open(dir.path(), 1).unwrap().1.len(), 10);
         // A header that was cut off while the file was made: nothing was remembered yet.
         for cut in 0..HEADER_LEN {
             fs::write(&path, &whole[..cut]).unwrap();
-            assert!(TagFile::open(dir.path(), &key(1)).unwrap().1.is_empty());
+            assert!(open(dir.path(), 1).unwrap().1.is_empty());
         }
     }
 
     #[test]
     fn a_foreign_file_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let (file, _) = TagFile::open(dir.path(), &key(1)).unwrap();
+        let (file, _) = open(dir.path(), 1).unwrap();
         let mut bytes = fs::read(&file.path).unwrap();
         for at in [0, 15, 16, 31] {
             bytes[at] ^= 1;
             fs::write(&file.path, &bytes).unwrap();
-            let refused = TagFile::open(dir.path(), &key(1)).err().unwrap();
+            let refused = open(dir.path(), 1).err().unwrap();
             assert!(matches!(refused, TagFileError::NotOurs { .. }), "byte {at}");
             assert!(refused.to_string().contains("make a new mix key"));
             bytes[at] ^= 1;
@@ -259,12 +285,16 @@ mod tests {
     #[test]
     fn files_of_other_keys_are_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let paths = [1, 2].map(|n| TagFile::open(dir.path(), &key(n)).unwrap().0.path);
+        let paths = [1, 2].map(|n| open(dir.path(), n).unwrap().0.path);
         let other = dir.path().join("replay-notes.txt");
         fs::write(&other, "not ours").unwrap();
-        remove_others(dir.path(), &[key(2).public()]).unwrap();
+        let start = SystemTime::now();
+        // A key that was in use a moment ago may come into use again.
+        remove_others(dir.path(), &key(2).public(), start - HOUR).unwrap();
+        assert!(paths.iter().all(|path| path.exists()));
+        remove_others(dir.path(), &key(2).public(), start + HOUR).unwrap();
         assert!(!paths[0].exists() && paths[1].exists() && other.exists());
-        let (file, _) = TagFile::open(dir.path(), &key(2)).unwrap();
+        let (file, _) = open(dir.path(), 2).unwrap();
         file.remove();
         assert!(!paths[1].exists());
     }

@@ -7,6 +7,7 @@ use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::identity::Keypair;
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol, SwarmBuilder, multiaddr::Protocol};
+use mixnet::replay::Capacity;
 use mixnet::shell::{Config, Event, Handle, Status, spawn};
 use mixnet::{
     Address, Arrival, Capabilities, Descriptor, Hop, Object, PeerKey, Preset, SecretKey, Statement,
@@ -18,6 +19,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// Nothing here takes this long unless it is broken.
 pub const LONG: Duration = Duration::from_secs(60);
+
+/// The number of the mix key of every [`Net::hop_at`].
+pub const ROGUE: u8 = 200;
 
 #[derive(Clone, Copy, PartialEq)]
 pub enum Role {
@@ -78,6 +82,8 @@ impl Net {
             advertise: plan.at,
             relay: plan.role == Role::Relay,
             replay_dir: None,
+            replay_capacity: Capacity::default(),
+            test_loss_percent: 0,
             preset: if plan.role == Role::Relay {
                 Preset::RELAY
             } else {
@@ -115,7 +121,7 @@ impl Net {
     /// A hop at a peer that no descriptor names.
     pub fn hop_at(&self, peer: PeerKey) -> Hop {
         Hop {
-            key: mix_key(200).public(),
+            key: mix_key(ROGUE).public(),
             address: Address::direct(Ipv4Addr::LOCALHOST, Transport::Tcp, 1, peer),
         }
     }
@@ -160,7 +166,7 @@ fn identity(n: u8) -> [u8; 32] {
     [n; 32]
 }
 
-fn mix_key(n: u8) -> SecretKey {
+pub fn mix_key(n: u8) -> SecretKey {
     SecretKey::from_bytes([n ^ 0x80; 32])
 }
 

@@ -1,18 +1,21 @@
 //! A relay in a process of its own: this program again, told by its environment to be one.
 //!
-//! It answers every line on its standard input with one line of JSON, and ends with its input.
+//! It answers every line on its standard input with one line of JSON, and ends with its input: `status`, or `install N` and
+//! `retire N` for the mix key of that number.
 
 #![allow(dead_code, unreachable_pub, clippy::print_stdout)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use mixnet::shell::{Status, spawn};
 use mixnet::{DropReason, PacketKind, Preset};
 use serde_json::{Value, json};
 
-use super::net::{Net, Role};
+use super::net::{Net, Role, mix_key};
 
 const ADDRESSES: &str = "FERRY_MIX_RELAY_ADDRESSES";
 const REPLAY_DIR: &str = "FERRY_MIX_RELAY_REPLAY_DIR";
@@ -47,7 +50,13 @@ pub fn serve_if_child() {
                 }
             }
         });
-        while asked.recv().await.is_some() {
+        while let Some(line) = asked.recv().await {
+            let key = |n: &str| mix_key(n.parse().unwrap());
+            match line.split_once(' ') {
+                Some(("install", n)) => handle.install_key(key(n)).await.unwrap(),
+                Some(("retire", n)) => handle.retire_key(key(n).public()).await.unwrap(),
+                _ => {}
+            }
             let status = handle.status().await.unwrap();
             println!("{}", report(&status));
         }
@@ -66,6 +75,7 @@ fn report(status: &Status) -> Value {
     let times = &status.node.processing;
     json!({
         "received": counters.received,
+        "missing": counters.missing(status.node.packets_delayed),
         "forwarded": counters.sent(PacketKind::Forward),
         "dropped": dropped,
         "delayed": status.node.packets_delayed,
@@ -81,6 +91,7 @@ pub struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
+    panics: Arc<AtomicU64>,
 }
 
 impl Process {
@@ -92,17 +103,27 @@ impl Process {
             .args(args)
             .env(ADDRESSES, addresses.join(","))
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         if let Some(dir) = replay_dir {
             command.env(REPLAY_DIR, dir);
         }
         let mut child = command.spawn().unwrap();
         let stdin = child.stdin.take();
         let stdout = BufReader::new(child.stdout.take().unwrap());
+        let panics = Arc::new(AtomicU64::new(0));
+        let (stderr, counter) = (child.stderr.take().unwrap(), panics.clone());
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                counter.fetch_add(u64::from(line.contains("panicked at")), Ordering::Relaxed);
+                eprintln!("relay: {line}");
+            }
+        });
         let mut process = Self {
             child,
             stdin,
             stdout,
+            panics,
         };
         assert_eq!(process.line()["ready"], true);
         process
@@ -128,8 +149,18 @@ impl Process {
     }
 
     pub fn status(&mut self) -> Value {
-        writeln!(self.stdin.as_mut().unwrap(), "status").unwrap();
+        self.ask("status")
+    }
+
+    /// Gives an order; the status after it.
+    pub fn ask(&mut self, order: &str) -> Value {
+        writeln!(self.stdin.as_mut().unwrap(), "{order}").unwrap();
         self.line()
+    }
+
+    /// Panics that it told of; one in a task of its own ends nothing.
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
     }
 
     /// Memory in use, in KiB.

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
-use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::Instant;
 
@@ -36,6 +36,7 @@ pub(super) struct Network {
 /// One node of it, as the ready line describes it.
 #[derive(Debug, Default)]
 pub(super) struct Node {
+    name: String,
     pub(super) enode: String,
     pub(super) peer_id: String,
     api: Option<SocketAddr>,
@@ -43,7 +44,7 @@ pub(super) struct Node {
 
 impl Network {
     /// Starts it and waits until all nodes are ready.
-    pub(super) async fn start(relays: usize, preset: &str) -> Result<Self, Failure> {
+    pub(super) async fn start(relays: usize, preset: &str, loss: u8) -> Result<Self, Failure> {
         let program = std::env::current_exe().map_err(|error| broken(error.to_string()))?;
         let mut child = Command::new(program)
             .args([
@@ -53,6 +54,8 @@ impl Network {
                 &relays.to_string(),
                 "--preset",
                 preset,
+                "--loss",
+                &loss.to_string(),
             ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -113,6 +116,19 @@ impl Network {
         )))
     }
 
+    /// Kills the last relay as SIGKILL does.
+    pub(super) async fn kill_relay(&mut self) -> Result<(), Failure> {
+        let Some(relay) = self.relays.pop() else {
+            return Ok(());
+        };
+        let line = format!("{}\n", json!({"op": "kill", "name": relay.name}));
+        let Some(input) = &mut self.input else {
+            return Ok(());
+        };
+        let written = input.write_all(line.as_bytes()).await;
+        written.map_err(|error| broken(error.to_string()))
+    }
+
     /// Resident memory of the edge and of the bridge, in bytes.
     pub(super) async fn memory(&self) -> [(String, f64); 2] {
         let of = async |node: &Node| {
@@ -143,6 +159,7 @@ impl Node {
         let text = |field: &str| value[field].as_str().unwrap_or_default().to_owned();
         let api = text("api");
         Self {
+            name: text("name"),
             enode: text("enode"),
             peer_id: text("peer_id"),
             api: api

@@ -159,7 +159,7 @@ impl Report {
     pub(super) fn latencies(&self, journeys: &[Journey]) {
         out::say("");
         out::say("Seconds from the first node of ours to the receiver's client");
-        out::say("  way           messages  arrived   p50    p95    max");
+        out::say("  way           messages  arrived   p50    p95    p99    max");
         for way in [Way::ToBob, Way::ToAlice] {
             let all: Vec<&Journey> = journeys
                 .iter()
@@ -168,12 +168,13 @@ impl Report {
             let mut times: Vec<f64> = all.iter().filter_map(|journey| journey.latency()).collect();
             times.sort_by(f64::total_cmp);
             out::say(&format!(
-                "  {:<12} {:>9} {:>8}   {:.2}   {:.2}   {:.2}",
+                "  {:<12} {:>9} {:>8}   {:.2}   {:.2}   {:.2}   {:.2}",
                 way.title(),
                 all.len(),
                 times.len(),
                 quantile(&times, 0.50),
                 quantile(&times, 0.95),
+                quantile(&times, 0.99),
                 quantile(&times, 1.0),
             ));
         }

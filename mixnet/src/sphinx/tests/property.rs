@@ -102,6 +102,31 @@ proptest! {
     }
 
     #[test]
+    fn no_bit_of_a_reply_can_be_flipped(bit in DELTA_AT * 8..PACKET_LEN * 8, hop in 0_usize..4) {
+        let mut mixes = mixes(4);
+        let id = SurbId::from_bytes([6; 16]).unwrap();
+        let key = ReplyKey::from_bytes([7; 16]);
+        let (surb, keys) = make_surb(&path(&mixes), &[1; 3], &[8; 32], id, key).unwrap();
+        let mut packet = surb.seal(&known_message()).0;
+        for at in 0..4 {
+            if at == hop {
+                packet = altered(&packet, bit / 8, 1 << (bit % 8));
+            }
+            if at < 3 {
+                packet = mixes[at].forward(&packet).2;
+            }
+        }
+        // No hop can tell, only whoever made the block.
+        match mixes[3].peel(&packet).unwrap() {
+            Peeled::Reply { id: got, delta } => {
+                prop_assert_eq!(got, id);
+                prop_assert_eq!(keys.open(delta), Err(DropReason::ReplyCorrupt));
+            }
+            other => prop_assert!(false, "{:?}", other),
+        }
+    }
+
+    #[test]
     fn reply_blocks_of_strangers_do_not_panic(bytes in prop::collection::vec(any::<u8>(), SURB_LEN)) {
         prop_assert!(Surb::from_bytes(&bytes).is_err());
         prop_assert!(Surb::from_bytes(&bytes[1..]).is_err());
