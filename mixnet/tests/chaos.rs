@@ -90,7 +90,7 @@ fn flood(world: &mut World, rng: &mut ChaCha20Rng, relay: usize) {
     let (own, next) = (hop(world, relay), hop(world, (relay + 1) % 5));
     let mut secret = [0; 32];
     rng.fill_bytes(&mut secret);
-    for n in 0..1_200_u32 {
+    for n in 0..1_050_u32 {
         secret[..4].copy_from_slice(&n.to_be_bytes());
         let built = build(
             &[own, next],
@@ -106,18 +106,18 @@ fn flood(world: &mut World, rng: &mut ChaCha20Rng, relay: usize) {
 #[test]
 fn no_packet_disappears_uncounted() {
     let mut reasons = [0_u64; DropReason::ALL.len()];
-    for seed in 1..=3 {
+    for seed in 1..=2 {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let mut world = World::new(5, 1, 1, Preset::FAST, seed as u8);
-        for step in 1..=60 {
+        for step in 1..=45 {
             strike(&mut world, &mut rng);
             account(&world);
-            world.run(Duration::from_millis(step * 700), |_| false);
+            world.run(Duration::from_millis(step * 500), |_| false);
             account(&world);
         }
         // Whoever is dead comes back, and everything comes to rest.
         (0..5).for_each(|relay| back(&mut world, relay));
-        world.run(Duration::from_secs(120), |_| false);
+        world.run(Duration::from_secs(60), |_| false);
         account(&world);
         for member in &world.members {
             let counters = member.node.status().counters;

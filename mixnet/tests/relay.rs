@@ -328,7 +328,7 @@ fn a_packet_leaves_only_when_its_tag_is_on_the_disk() {
 fn a_packet_ends_only_when_its_tag_is_written() {
     let mut bench = Bench::new(true);
     let cover = Message::Drop.encode().unwrap();
-    let mut end = |bench: &mut Bench, mark| {
+    let end = |bench: &mut Bench, mark| {
         let packet = bench.last(&cover, Address::NONE);
         let (from, at) = (peer(1), bench.now.mono);
         let batch = bench.intake.take_one(Received { from, at, packet });
