@@ -32,7 +32,7 @@ pub(super) enum Command {
     /// Take one more key into use; answers with the one that had to make room for it.
     Install {
         key: SecretKey,
-        store: ReplayStore,
+        store: Box<ReplayStore>,
         done: oneshot::Sender<Option<PublicKey>>,
     },
     /// Take a key out of use.
@@ -102,7 +102,7 @@ impl Peeler {
                         }
                     }
                     Command::Install { key, store, done } => {
-                        let _ = done.send(self.intake.install(key, store));
+                        let _ = done.send(self.intake.install(key, *store));
                     }
                     Command::Retire { key, done } => {
                         self.intake.retire(&key);

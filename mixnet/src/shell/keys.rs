@@ -40,6 +40,7 @@ impl Keys {
                 None => return Ok(()),
             },
         };
+        let store = Box::new(store);
         let oldest = ask(packets, |done| Command::Install { key, store, done }).await?;
         if let (Some(oldest), Some(keeper)) = (oldest, &self.keeper) {
             // A keeper that has ended removes the file with the next start.
