@@ -3,7 +3,7 @@
 //! It answers every line on its standard input with one line of JSON, and ends with its input: `status`, or `install N` and
 //! `retire N` for the mix key of that number.
 
-#![allow(dead_code, unreachable_pub, clippy::print_stdout)]
+#![allow(dead_code, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
