@@ -19,9 +19,9 @@ pub const DELAY_QUEUE_MAX: usize = 4096;
 /// able to park packets here (ten times the mean of any preset is less).
 pub const DELAY_MAX: Duration = Duration::from_secs(10);
 
-/// How long a packet whose delay is over, or that ends here, waits for its tag to be kept. A disk that takes longer is broken, and a
-/// packet that is that late is worth nothing to its receiver.
-pub const UNSAVED_MAX: Duration = Duration::from_secs(2);
+/// How long a packet whose delay is over, or that ends here, waits for its tag to be kept: as long as a packet rests at the most. A
+/// disk that other work keeps busy takes seconds to sync; one that takes longer than this is broken.
+pub const UNSAVED_MAX: Duration = DELAY_MAX;
 
 /// Packets per second that one neighbour may send for long.
 pub const NEIGHBOUR_RATE_PER_SECOND: u32 = 500;

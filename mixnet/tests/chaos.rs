@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "network/sim.rs"]
-#[allow(dead_code, unreachable_pub)]
+#[allow(dead_code)]
 mod sim;
 
 use std::net::Ipv4Addr;

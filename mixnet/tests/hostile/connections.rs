@@ -52,9 +52,7 @@ pub(super) fn attack(connections: usize, long: bool) {
     drop(held);
     // Whoever comes after the flood is served, and those who stall are given up.
     let came = Instant::now();
-    runtime.block_on(async {
-        timeout(LONG, newcomer(&net)).await.unwrap();
-    });
+    drop(runtime.block_on(async { timeout(LONG, newcomer(&net)).await.unwrap() }));
     report.fact("newcomer_ms", came.elapsed().as_millis() as u64);
     let given_up = Instant::now();
     while scene.relay.status()["dropped"]["length"].as_u64().unwrap() < STALLED as u64 {
@@ -89,12 +87,12 @@ fn knock(at: SocketAddrV4, rng: &mut ChaCha20Rng, held: &mut Vec<TcpStream>) {
     held.push(stream);
 }
 
-/// Somebody new, who tries again when the relay has no room yet.
-async fn newcomer(net: &Net) -> Rogue {
+/// Somebody new with a stream, who tries again when the relay has no room yet.
+async fn newcomer(net: &Net) -> (Rogue, libp2p::Stream) {
     loop {
         let mut rogue = Rogue::connect(net, 0).await;
-        if timeout(RETRY, rogue.open()).await.is_ok() {
-            return rogue;
+        if let Ok(stream) = timeout(RETRY, rogue.open()).await {
+            return (rogue, stream);
         }
     }
 }
@@ -103,8 +101,7 @@ async fn newcomer(net: &Net) -> Rogue {
 async fn stall(net: &Net) -> Vec<(Rogue, libp2p::Stream)> {
     let mut stalled = Vec::new();
     for _ in 0..STALLED {
-        let mut rogue = Rogue::connect(net, 0).await;
-        let mut stream = rogue.open().await;
+        let (rogue, mut stream) = timeout(LONG, newcomer(net)).await.unwrap();
         stream.write_all(&[0x80, 0x24, 1, 2, 3]).await.unwrap();
         stream.flush().await.unwrap();
         stalled.push((rogue, stream));
