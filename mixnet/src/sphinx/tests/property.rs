@@ -108,13 +108,14 @@ proptest! {
         let key = ReplyKey::from_bytes([7; 16]);
         let (surb, keys) = make_surb(&path(&mixes), &[1; 3], &[8; 32], id, key).unwrap();
         let mut packet = surb.seal(&known_message()).0;
-        for at in 0..4 {
+        for (at, mix) in mixes[..3].iter_mut().enumerate() {
             if at == hop {
                 packet = altered(&packet, bit / 8, 1 << (bit % 8));
             }
-            if at < 3 {
-                packet = mixes[at].forward(&packet).2;
-            }
+            packet = mix.forward(&packet).2;
+        }
+        if hop == 3 {
+            packet = altered(&packet, bit / 8, 1 << (bit % 8));
         }
         // No hop can tell, only whoever made the block.
         match mixes[3].peel(&packet).unwrap() {
