@@ -16,7 +16,7 @@
 
 #[path = "../tests/lip99/reading.rs"]
 mod lip99;
-#[path = "../tests/report.rs"]
+#[path = "../tests/shell/report.rs"]
 mod report;
 
 use std::hint::black_box;

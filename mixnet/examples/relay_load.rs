@@ -15,7 +15,7 @@
 mod net;
 #[path = "../tests/shell/process.rs"]
 mod process;
-#[path = "../tests/report.rs"]
+#[path = "../tests/shell/report.rs"]
 mod report;
 
 use std::process::ExitCode;

@@ -5,7 +5,7 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
-#[path = "../tests/report.rs"]
+#[path = "../tests/shell/report.rs"]
 mod report;
 
 use std::hint::black_box;

@@ -16,7 +16,7 @@
 mod net;
 #[path = "../shell/process.rs"]
 mod process;
-#[path = "../report.rs"]
+#[path = "../shell/report.rs"]
 mod report;
 
 mod connections;
