@@ -82,8 +82,9 @@ bench-mix: setup ## the mixnet's packets, replay store and one relay under load,
 ATTACK := cargo test --locked -p legacy --test attack -- --ignored --nocapture --test-threads 1 --exact
 export FERRY_ATTACK_REPORTS ?= $(CACHE)/attack
 
-hostile: setup ## a million malformed inputs, then a million envelopes, against a node that honest peers use
+hostile: setup ## a million malformed inputs, datagrams and envelopes each, against a node that honest peers use
 	$(ATTACK) malformed_input_long
+	$(ATTACK) datagrams_long
 	$(ATTACK) envelopes_without_end_long
 
 hostile-mix: setup ## a million malformed frames, ten thousand connections and ten million random packets against the mixnet

@@ -5,6 +5,7 @@
   corpus.py unpack TARGET DIR       one file per input, as libFuzzer wants them
   corpus.py pack TARGET DIR [KIB]   the inputs of a minimised folder, shortest first, up to so many KiB of hex
 """
+import base64
 import hashlib
 import json
 import pathlib
@@ -96,7 +97,16 @@ def seed(vectors):
     key = "1b84c5567b126440995d3ed5aaba0565d71e1834604819ff9c17f5e9d5dd078f70beaf8f588b541507fed6a642c5ab42dfdf8120a7f639de5122d47a69a8e8d1"
     places = ["127.0.0.1:30303", "[::1]:30303", "10.3.58.6:30303?discport=30301", "[::ffff:1.2.3.4]:1", "host:1", "1.2.3.4", "1.2.3.4:65536", "1.2.3.4:1?discport=0", "1.2.3.4:1?x=1"]
     write("enode", [f"enode://{digits}@{place}".encode() for digits in (key, key.upper(), key[:-2], "0" * 128) for place in places])
-    write("message", plaintexts(tests("whisper", "payload")))
+    plain = plaintexts(tests("whisper", "payload"))
+    write("message", plain)
+    write("message_parts", plain)
+    write("opener", [bytes([kind | mend << 1, 16]) + packet for kind, name in ((0, "auth"), (1, "ack")) for packet in small(inputs("rlpx", name, "packet")) for mend in (0, 1, 2)])
+    datagrams = [bytes.fromhex(test["input"]["packet"]) for test in tests("discv4", "packet")]
+    write("discv4", [bytes([mend]) + datagram for datagram in small(datagrams) for mend in (0, 1)])
+    texts = [test["input"]["text"] for test in tests("enr", "text")]
+    write("enr", [text.encode() for text in texts])
+    write("enr_pairs", [raw for raw in map(record, texts) if raw])
+    write("signature", [bytes(32 - len(digest)) + digest + made for digest in (b"", b"digest", b"\xff" * 32) for made in signatures(datagrams)])
     write("mail", mail())
     for target, choices in (("frame", 6), ("session", 13), ("node", 16)):
         write(target, scripts(target, choices))
@@ -139,7 +149,24 @@ def plaintexts(tests):
                 length = len(payload).to_bytes(2 if len(payload) > 255 else 1, "little")
                 found.append(bytes([len(length)]) + length + payload + padding)
                 found.append(bytes([4 | len(length)]) + length + payload + padding + bytes(range(1, 65)) + b"\1")
-    return [bytes([choice]) + text for text in found for choice in (0, 1)]
+    return found
+
+
+def record(text):
+    """The bytes of a node record's text, if it is one."""
+    try:
+        return base64.urlsafe_b64decode(text.removeprefix("enr:") + "=" * (-len(text.removeprefix("enr:")) % 4))
+    except ValueError:
+        return b""
+
+
+def signatures(datagrams):
+    """Of good datagrams, and around the edges of the group."""
+    order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+    edges = [number.to_bytes(32, "big") for number in (0, 1, order // 2, order // 2 + 1, order - 1, order, 2**256 - 1)]
+    made = [r + s + bytes([v]) for r in edges[:2] + edges[4:6] for s in edges for v in (0, 3)]
+    return [datagram[32:97] for datagram in datagrams[:6] if len(datagram) >= 97] + made[::3]
+
 
 
 def scripts(target, choices):

@@ -69,54 +69,21 @@ impl Place {
 impl Record {
     /// Reads and verifies the bytes of a record.
     pub fn decode(bytes: &[u8]) -> Result<Record, EnrError> {
-        if bytes.len() > RECORD_LEN_MAX {
-            return Err(EnrError::TooLong { len: bytes.len() });
-        }
-        let mut items = Item::exact(bytes)
-            .and_then(|record| record.list())
-            .map_err(EnrError::Malformed)?;
-        let signature = items
-            .required()
-            .and_then(|item| item.bytes())
-            .map_err(EnrError::Malformed)?;
-        let mut signed = List::new();
-        let seq = items.required().map_err(EnrError::Malformed)?;
-        signed = signed.raw(seq.raw());
-        let seq = seq.uint().map_err(EnrError::Malformed)?;
-        let mut pairs = Pairs::default();
-        let mut last: Option<&[u8]> = None;
-        while let Some(key) = items.advance().map_err(EnrError::Malformed)? {
-            signed = signed.raw(key.raw());
-            let key = key.bytes().map_err(EnrError::Malformed)?;
-            let value = items
-                .advance()
-                .map_err(EnrError::Malformed)?
-                .ok_or(EnrError::OddCount)?;
-            signed = signed.raw(value.raw());
-            match last {
-                Some(last) if last == key => return Err(EnrError::DuplicateKey),
-                Some(last) if last > key => return Err(EnrError::NotSorted),
-                Some(_) | None => last = Some(key),
-            }
-            pairs.take(key, value)?;
-        }
-        if !pairs.scheme {
-            return Err(EnrError::Scheme);
-        }
-        let public_key = pairs.public_key.ok_or(EnrError::NoKey)?;
-        let signature = signature
-            .try_into()
-            .map_err(|_| EnrError::SignatureLength {
-                found: signature.len(),
-            })?;
+        let unverified = Unverified::read(bytes)?;
+        let Unverified {
+            seq,
+            public_key,
+            place,
+            ..
+        } = unverified;
         public_key
-            .verify(&keccak256(&signed.finish()), signature)
+            .verify(&keccak256(&unverified.signed), &unverified.signature)
             .map_err(|_| EnrError::Signature)?;
         Ok(Record {
             raw: bytes.to_vec(),
             seq,
             public_key,
-            place: pairs.place,
+            place,
         })
     }
 
@@ -214,6 +181,68 @@ impl Record {
             }
         }
         None
+    }
+}
+
+/// A record that passed every check but that of its signature.
+#[derive(Debug)]
+pub(crate) struct Unverified {
+    pub(crate) seq: u64,
+    pub(crate) public_key: PublicKey,
+    pub(crate) place: Place,
+    /// What the signature must cover.
+    signed: Vec<u8>,
+    signature: [u8; 64],
+}
+
+impl Unverified {
+    /// Length, form, order and the key.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Unverified, EnrError> {
+        if bytes.len() > RECORD_LEN_MAX {
+            return Err(EnrError::TooLong { len: bytes.len() });
+        }
+        let mut items = Item::exact(bytes)
+            .and_then(|record| record.list())
+            .map_err(EnrError::Malformed)?;
+        let signature = items
+            .required()
+            .and_then(|item| item.bytes())
+            .map_err(EnrError::Malformed)?;
+        let mut signed = List::new();
+        let seq = items.required().map_err(EnrError::Malformed)?;
+        signed = signed.raw(seq.raw());
+        let seq = seq.uint().map_err(EnrError::Malformed)?;
+        let mut pairs = Pairs::default();
+        let mut last: Option<&[u8]> = None;
+        while let Some(key) = items.advance().map_err(EnrError::Malformed)? {
+            signed = signed.raw(key.raw());
+            let key = key.bytes().map_err(EnrError::Malformed)?;
+            let value = items
+                .advance()
+                .map_err(EnrError::Malformed)?
+                .ok_or(EnrError::OddCount)?;
+            signed = signed.raw(value.raw());
+            match last {
+                Some(last) if last == key => return Err(EnrError::DuplicateKey),
+                Some(last) if last > key => return Err(EnrError::NotSorted),
+                Some(_) | None => last = Some(key),
+            }
+            pairs.take(key, value)?;
+        }
+        if !pairs.scheme {
+            return Err(EnrError::Scheme);
+        }
+        Ok(Unverified {
+            seq,
+            public_key: pairs.public_key.ok_or(EnrError::NoKey)?,
+            place: pairs.place,
+            signed: signed.finish(),
+            signature: signature
+                .try_into()
+                .map_err(|_| EnrError::SignatureLength {
+                    found: signature.len(),
+                })?,
+        })
     }
 }
 

@@ -6,27 +6,41 @@
 //! | `packet` | code, payload | what decodes encodes to what decodes to the same |
 //! | `mail` | which, and a request, completion or sync message of mailservers | the same; what is checked is within its bounds |
 //! | `handshake` | auth or ack, cut once | arriving in two pieces or in one makes no difference |
+//! | `opener` | auth or ack, cut once, its tag put right | the same, under keys that are agreed already; a good tag opens |
 //! | `handshake_body` | what an auth or ack decrypts to | keys are points, whatever the form |
+//! | `discv4` | a datagram, its hash put right | written anew it reads as the same; who is believed is a point at a place |
+//! | `enr` | text | one record has one text; its key is a point |
+//! | `enr_pairs` | a node record, up to its signature | its key is a point, its places are in it |
+//! | `signature` | a digest and a signature | who is recovered is a point, by which all but a high s verifies |
 //! | `frame` | a script: sealed, damaged, cut | only what was sealed comes out, in its order, within the bound |
 //! | `base` | a Hello, a Disconnect, a Snappy block | reasons keep their number; inflated is within the bound |
 //! | `enode` | text | displayed it reads as the same enode |
-//! | `message` | whether a signature is believed, the plaintext of an envelope | the parts are no longer than the whole; sealed anew they are the same |
+//! | `message` | the plaintext of an envelope | the parts are no longer than the whole; sealed anew they are the same |
+//! | `message_parts` | the same, up to its signature | the parts are the whole |
 //! | `session` | a script for one connection from the Hello on | order of events, one pong at most, silence after the end |
 //! | `node` | a script for a Whisper node | caps of the pool, no echo, no second delivery, silence after a Disconnect |
+//!
+//! `message`, `handshake`, `enr` and `signature` compute on the curve for most of what comes far, some thousand times a
+//! second; the parsers in them have targets of their own that leave it out.
 //!
 //! The same functions run under libFuzzer (the folder `fuzz`, which has a workspace of its own) and over the committed
 //! inputs in every test run. An input that once found something stays among those.
 
 mod connection;
+mod discovery;
 mod mail;
 mod node;
 mod script;
+
+use std::sync::OnceLock;
 
 use crate::enode::Enode;
 use crate::identity::{PublicKey, SecretKey};
 use crate::rlp::Item;
 use crate::rlpx::disconnect::DisconnectReason;
-use crate::rlpx::handshake::{Ack, Auth, Form, Opened, Opener};
+use crate::limits::HANDSHAKE_PACKET_LEN_MAX;
+use crate::rlpx::ecies::{self, EciesError};
+use crate::rlpx::handshake::{self, Ack, Auth, Form, HandshakeError, Opened, Opener};
 use crate::rlpx::hello::Hello;
 use crate::rlpx::snappy;
 use crate::shh::confirmation::{self, Fault, Reply};
@@ -35,6 +49,7 @@ use crate::shh::wire::{self, Envelopes, RateLimits, Status};
 use crate::shh::{Bloom, Draft, Envelope, limits, rules};
 
 pub use self::connection::{frame, session};
+pub use self::discovery::{discv4, enr, enr_pairs, signature};
 pub use self::mail::mail;
 pub use self::node::node;
 
@@ -42,18 +57,24 @@ pub use self::node::node;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 17] = [
     ("base", base),
+    ("discv4", discv4),
     ("enode", enode),
+    ("enr", enr),
+    ("enr_pairs", enr_pairs),
     ("envelope", envelope),
     ("frame", frame),
     ("handshake", handshake),
     ("handshake_body", handshake_body),
     ("mail", mail),
     ("message", message),
+    ("message_parts", message_parts),
     ("node", node),
+    ("opener", opener),
     ("packet", packet),
     ("session", session),
+    ("signature", signature),
 ];
 
 /// One envelope.
@@ -215,6 +236,52 @@ fn parsed(opened: Option<Opened>) -> Option<(Form, usize, Vec<u8>)> {
     opened.map(|opened| (opened.form, opened.len, opened.text.to_vec()))
 }
 
+/// The same, under keys that are agreed already; the tag may be put right.
+pub fn opener(data: &[u8]) {
+    static KEYS: OnceLock<ecies::Keys> = OnceLock::new();
+    let keys = KEYS.get_or_init(|| ecies::Keys::known(&key(1), &key(2).public()));
+    let [choice, cut, packet @ ..] = data else {
+        return;
+    };
+    let (opener, legacy_len): (fn() -> Opener, _) = if choice & 1 == 0 {
+        (Opener::auth, handshake::LEGACY_AUTH_LEN)
+    } else {
+        (Opener::ack, handshake::LEGACY_ACK_LEN)
+    };
+    let mut packet = packet.to_vec();
+    let mended = match (choice >> 1 & 3, packet.first_chunk::<2>().copied()) {
+        (1, Some(prefix)) => {
+            let sealed = packet.get_mut(2..2 + usize::from(u16::from_be_bytes(prefix)));
+            sealed.map(|sealed| keys.mend(sealed, &prefix)).is_some()
+        }
+        (2, _) => {
+            let sealed = packet.get_mut(..legacy_len);
+            sealed.map(|sealed| keys.mend(sealed, &[])).is_some()
+        }
+        _ => false,
+    };
+    let open = |opener: &mut Opener, arrived: &[u8]| {
+        opener.open_by(arrived, |packet, mac_data| keys.decrypt(packet, mac_data))
+    };
+    let whole = open(&mut opener(), &packet);
+    if let Err(HandshakeError::Ecies(EciesError::Tag)) = whole {
+        assert!(!mended || choice >> 1 & 3 == 2, "the tag fits");
+    }
+    let whole = whole.map(parsed);
+    if let Ok(Some((form, len, text))) = &whole {
+        let around = packet.len().min(HANDSHAKE_PACKET_LEN_MAX);
+        assert!(text.len() + ecies::OVERHEAD <= *len && *len <= around);
+        assert!(*form == Form::Eip8 || *len == legacy_len);
+    }
+    let mut waiting = opener();
+    let cut = usize::from(*cut) * 4 % (packet.len() + 1);
+    let parts = match open(&mut waiting, &packet[..cut]) {
+        Ok(None) => open(&mut waiting, &packet),
+        found => found,
+    };
+    assert_eq!(parts.map(parsed), whole);
+}
+
 /// What an auth or an ack decrypts to.
 pub fn handshake_body(data: &[u8]) {
     let Some((choice, text)) = data.split_first() else {
@@ -288,17 +355,8 @@ pub fn enode(data: &[u8]) {
     }
 }
 
-/// The plaintext of an envelope. Finding out who signed takes a hundred times as long as the rest, so that one input of
-/// sixteen may be signed.
+/// The plaintext of an envelope.
 pub fn message(data: &[u8]) {
-    let Some((choice, text)) = data.split_first() else {
-        return;
-    };
-    let mut text = text.to_vec();
-    if let Some(flags) = text.first_mut().filter(|_| choice % 16 != 0) {
-        *flags &= !SIGNED;
-    }
-    let data = &text[..];
     let Ok(plain) = message::decode(data) else {
         return;
     };
@@ -318,6 +376,26 @@ pub fn message(data: &[u8]) {
     assert_eq!(again.signer, signer.map(|key| key.public()));
 }
 
+/// The same, up to its signature.
+pub fn message_parts(data: &[u8]) {
+    let Ok(parts) = message::Parts::read(data) else {
+        return;
+    };
+    let signature: &[u8] = parts.signature.map_or(&[], |signature| signature);
+    assert_eq!([parts.signed, signature].concat(), data);
+    let length_len = parts.signed.len() - 1 - parts.payload.len() - parts.padding.len();
+    assert!(length_len <= 3, "{length_len} bytes of length");
+    assert!(parts.signed.ends_with(parts.padding));
+    let padding = Padding::Verbatim(parts.padding);
+    let again = message::encode(parts.payload, padding, None, &mut script::rng())
+        .expect("it was shorter than the most that can be said");
+    let again = message::Parts::read(&again).expect("we read what we write");
+    assert_eq!(
+        (again.payload, again.padding),
+        (parts.payload, parts.padding)
+    );
+}
+
 /// One of a few keys.
 fn key(number: u8) -> SecretKey {
     SecretKey::from_bytes(&[number; 32]).expect("a small number is in range")
@@ -333,8 +411,6 @@ fn known(hex: &str) -> SecretKey {
 const INITIATOR: &str = "49a7b37aa6f6645917e7b807e9d1c00d4fa71f18343b0d4122a4d2df64dd6fee";
 /// The published key of the side that is dialled: the auths of the vectors are for it.
 const RECIPIENT: &str = "b71c71a67e1177ad4e901695e1b4b9ee17ae16c6668d313eac2f96dbcda3f291";
-/// The flag of a plaintext that ends with a signature.
-const SIGNED: u8 = 0b100;
 /// What a compressed payload may come to in the target `base`.
 const INFLATED_LEN_MAX: usize = 4096;
 

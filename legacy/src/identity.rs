@@ -10,6 +10,7 @@
 //! Spec: devp2p node identity, "v4" scheme.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use ethereum_types::H256;
 use rand_core::CryptoRng;
@@ -32,13 +33,20 @@ pub const SIGNATURE_LEN: usize = 65;
 pub const NODE_ID_LEN: usize = 32;
 
 /// A static or ephemeral secret key. Erased when dropped; never shown.
-pub struct SecretKey(secp256k1::SecretKey);
+pub struct SecretKey {
+    key: secp256k1::SecretKey,
+    /// Computed when it is first asked for, which a handshake and a filter do more than once.
+    public: OnceLock<PublicKey>,
+}
 
 impl SecretKey {
     /// A key from its bytes; they must be a number from 1 to the group order less one.
     pub fn from_bytes(bytes: &[u8; SECRET_KEY_LEN]) -> Result<SecretKey, KeyError> {
         secp256k1::SecretKey::from_secret_bytes(*bytes)
-            .map(SecretKey)
+            .map(|key| SecretKey {
+                key,
+                public: OnceLock::new(),
+            })
             .map_err(|_| KeyError::SecretOutOfRange)
     }
 
@@ -55,17 +63,19 @@ impl SecretKey {
 
     /// The bytes of the key, for the one place that stores it.
     pub fn to_bytes(&self) -> Zeroizing<[u8; SECRET_KEY_LEN]> {
-        Zeroizing::new(self.0.to_secret_bytes())
+        Zeroizing::new(self.key.to_secret_bytes())
     }
 
     /// The public key that belongs to it.
     pub fn public(&self) -> PublicKey {
-        PublicKey(self.0.public_key())
+        *self
+            .public
+            .get_or_init(|| PublicKey(self.key.public_key()))
     }
 
     /// The X coordinate of the shared point, the only form in which devp2p uses a key agreement.
     pub fn agree(&self, with: &PublicKey) -> Zeroizing<[u8; 32]> {
-        let mut point = ecdh::shared_secret_point(&with.0, &self.0);
+        let mut point = ecdh::shared_secret_point(&with.0, &self.key);
         let mut x = Zeroizing::new([0; 32]);
         x.copy_from_slice(&point[..32]);
         point.zeroize();
@@ -75,7 +85,7 @@ impl SecretKey {
     /// Signs 32 bytes as they are, without hashing them.
     pub fn sign(&self, digest: &[u8; 32]) -> [u8; SIGNATURE_LEN] {
         let signature =
-            RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(*digest), &self.0);
+            RecoverableSignature::sign_ecdsa_recoverable(Message::from_digest(*digest), &self.key);
         let (id, compact) = signature.serialize_compact();
         let mut bytes = [0; SIGNATURE_LEN];
         bytes[..64].copy_from_slice(&compact);
@@ -86,13 +96,16 @@ impl SecretKey {
 
 impl Clone for SecretKey {
     fn clone(&self) -> SecretKey {
-        SecretKey(self.0)
+        SecretKey {
+            key: self.key,
+            public: self.public.clone(),
+        }
     }
 }
 
 impl Drop for SecretKey {
     fn drop(&mut self) {
-        self.0.non_secure_erase();
+        self.key.non_secure_erase();
     }
 }
 

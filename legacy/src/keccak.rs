@@ -1,16 +1,24 @@
 //! Keccak-256 as Ethereum froze it, before the padding byte of SHA-3 was decided.
-
 //!
-//! One input at a time goes through `tiny-keccak`. Where there are many, as in a bundle of envelopes or in the search
-//! for a proof of work, [`keccak256_each`] and [`Tries`] use eight lanes if the processor has them.
+//! What does the work is `tiny-keccak`. Where the processor has AVX-512 it is registers that hold a plane of one state
+//! each, and where there are many inputs, as in a bundle of envelopes or in the search for a proof of work,
+//! [`keccak256_each`] and [`Tries`] use eight lanes: the benches say by how much.
 
 use tiny_keccak::{Hasher as _, Keccak};
+
+use self::planes::Sponge;
 
 #[cfg(target_arch = "x86_64")]
 mod lanes;
 #[cfg(not(target_arch = "x86_64"))]
 #[path = "keccak/no_lanes.rs"]
 mod lanes;
+
+#[cfg(target_arch = "x86_64")]
+mod planes;
+#[cfg(not(target_arch = "x86_64"))]
+#[path = "keccak/no_planes.rs"]
+mod planes;
 
 /// Bytes of a digest.
 pub const DIGEST_LEN: usize = 32;
@@ -106,24 +114,48 @@ pub fn zero_bits(digest: &[u8; DIGEST_LEN]) -> u16 {
 /// A sponge that can be asked for the digest of what it has absorbed so far, again and again, and that can be cloned
 /// half-way: the running MACs of RLPx need the first, the search for a proof of work the second.
 #[derive(Clone)]
-pub struct Hasher(Keccak);
+pub struct Hasher(Inner);
+
+#[derive(Clone)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "on one machine all are of one kind"
+)]
+enum Inner {
+    Planes(Sponge),
+    Words(Keccak),
+}
 
 impl Hasher {
     /// A sponge that has absorbed nothing.
     pub fn new() -> Hasher {
-        Hasher(Keccak::v256())
+        Hasher(Sponge::new().map_or_else(|| Inner::Words(Keccak::v256()), Inner::Planes))
+    }
+
+    /// The same without instructions that not every processor has.
+    #[cfg(test)]
+    fn of_words() -> Hasher {
+        Hasher(Inner::Words(Keccak::v256()))
     }
 
     /// Absorbs more bytes.
     pub fn absorb(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+        match &mut self.0 {
+            Inner::Planes(sponge) => sponge.absorb(bytes),
+            Inner::Words(sponge) => sponge.update(bytes),
+        }
     }
 
     /// The digest of everything absorbed so far; more can follow.
     pub fn digest(&self) -> [u8; DIGEST_LEN] {
-        let mut digest = [0; DIGEST_LEN];
-        self.0.clone().finalize(&mut digest);
-        digest
+        match &self.0 {
+            Inner::Planes(sponge) => sponge.digest(),
+            Inner::Words(sponge) => {
+                let mut digest = [0; DIGEST_LEN];
+                sponge.clone().finalize(&mut digest);
+                digest
+            }
+        }
     }
 }
 
@@ -141,6 +173,24 @@ mod tests {
     fn digest_of_nothing_is_the_published_one() {
         let expected = "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470";
         assert_eq!(hex::encode(keccak256(b"")), expected);
+    }
+
+    #[test]
+    fn whatever_does_the_work_the_digests_are_the_same() {
+        let bytes: Vec<u8> = (0..2_000u32).map(|n| (n * 7 % 251) as u8).collect();
+        for cuts in [[0, 0], [1, 1], [7, 9], [8, 136], [135, 137], [136, 272], [300, 301]] {
+            for len in [0, 1, 8, 135, 136, 137, 271, 272, 273, 540, 2_000] {
+                let (mut fast, mut plain) = (Hasher::new(), Hasher::of_words());
+                let mut from = 0;
+                for cut in cuts.into_iter().chain([len]) {
+                    let to = len.min(cut).max(from);
+                    fast.absorb(&bytes[from..to]);
+                    plain.absorb(&bytes[from..to]);
+                    from = to;
+                    assert_eq!(fast.digest(), plain.digest(), "{cuts:?} {len}");
+                }
+            }
+        }
     }
 
     #[test]

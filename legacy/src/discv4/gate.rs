@@ -1,10 +1,12 @@
 //! How many packets anybody may send that nobody asked for.
 //!
 //! ```text
-//! every address has a purse of 256 packets, filled again by 64 per second; all strangers together one of 4096 and 2048
+//! every address has a purse of 256 packets, filled again by 64 per second
+//! all that have not shown that they are there share one of 4096 and 2048, and those that have another one
 //! ```
 //!
-//! The second bounds what many addresses, forged ones among them, can make us compute: a signature takes about 40 µs.
+//! The shared purses bound what many addresses can make us compute: a signature takes about 40 µs. There are two of them
+//! because addresses can be forged: however many strangers there seem to be, they do not keep out those whom we know.
 //! Answers to questions of ours are not counted. Nothing is remembered of an address whose purse is full again.
 
 use std::collections::BTreeMap;
@@ -13,7 +15,8 @@ use std::time::{Duration, Instant};
 
 /// The purses.
 pub struct Gate {
-    all: Purse,
+    strangers: Purse,
+    known: Purse,
     addresses: BTreeMap<IpAddr, Purse>,
     /// Shared by all addresses for which there is no room.
     rest: Purse,
@@ -30,17 +33,19 @@ impl Gate {
     /// Nobody has sent anything.
     pub const fn new(now: Instant) -> Gate {
         Gate {
-            all: Purse::full(now, ALL),
+            strangers: Purse::full(now, ALL),
+            known: Purse::full(now, ALL),
             addresses: BTreeMap::new(),
             rest: Purse::full(now, EACH),
             swept: now,
         }
     }
 
-    /// Whether a packet from this address is looked at.
-    pub fn admit(&mut self, now: Instant, ip: IpAddr) -> Result<(), Turned> {
+    /// Whether a packet from this address is looked at. `known`: somebody there has shown that it is there.
+    pub fn admit(&mut self, now: Instant, ip: IpAddr, known: bool) -> Result<(), Turned> {
         self.sweep(now);
-        let room = self.addresses.len() < ADDRESSES_MAX;
+        // Whom we know has a place in any case: there are no more of them than there are proofs.
+        let room = known || self.addresses.len() < ADDRESSES_MAX;
         let purse = match self.addresses.get_mut(&ip) {
             Some(purse) => purse,
             None if room => self.addresses.entry(ip).or_insert(Purse::full(now, EACH)),
@@ -49,7 +54,12 @@ impl Gate {
         if !purse.take(now, EACH) {
             return Err(Turned::Address);
         }
-        if !self.all.take(now, ALL) {
+        let all = if known {
+            &mut self.known
+        } else {
+            &mut self.strangers
+        };
+        if !all.take(now, ALL) {
             return Err(Turned::All);
         }
         Ok(())
@@ -101,7 +111,7 @@ impl Purse {
 pub enum Turned {
     /// The address sends too much.
     Address,
-    /// All strangers together do.
+    /// All like it together do.
     All,
 }
 
@@ -140,14 +150,14 @@ mod tests {
         let start = Instant::now();
         let mut gate = Gate::new(start);
         let taken = (0..10_000)
-            .filter(|_| gate.admit(start, ip(1)).is_ok())
+            .filter(|_| gate.admit(start, ip(1), false).is_ok())
             .count();
         assert_eq!(taken, 256);
-        assert_eq!(gate.admit(start, ip(1)), Err(Turned::Address));
-        assert_eq!(gate.admit(start, ip(2)), Ok(()));
+        assert_eq!(gate.admit(start, ip(1), false), Err(Turned::Address));
+        assert_eq!(gate.admit(start, ip(2), false), Ok(()));
         let later = start + Duration::from_millis(500);
         let taken = (0..10_000)
-            .filter(|_| gate.admit(later, ip(1)).is_ok())
+            .filter(|_| gate.admit(later, ip(1), false).is_ok())
             .count();
         assert_eq!(taken, 32);
     }
@@ -157,13 +167,30 @@ mod tests {
         let start = Instant::now();
         let mut gate = Gate::new(start);
         let taken = (0..100_000)
-            .filter(|n| gate.admit(start, ip(*n)).is_ok())
+            .filter(|n| gate.admit(start, ip(*n), false).is_ok())
             .count();
         assert_eq!(taken, 4096);
         assert_eq!(gate.addresses.len(), ADDRESSES_MAX);
         let later = start + Duration::from_secs(2);
-        assert_eq!(gate.admit(later, ip(7)), Ok(()));
+        assert_eq!(gate.admit(later, ip(7), false), Ok(()));
         assert_eq!(gate.addresses.len(), 1);
+    }
+
+    #[test]
+    fn strangers_do_not_keep_out_whom_we_know() {
+        let start = Instant::now();
+        let mut gate = Gate::new(start);
+        for n in 0..100_000 {
+            let _ = gate.admit(start, ip(n), false);
+        }
+        let later = start + Duration::from_secs(2);
+        for n in 0..100_000 {
+            let _ = gate.admit(later, ip(n), false);
+        }
+        assert!(gate.admit(later, ip(200_000), false).is_err());
+        assert_eq!(gate.admit(later, ip(200_001), true), Ok(()));
+        let known = (0..100_000).filter(|n| gate.admit(later, ip(n % 50 + 300_000), true).is_ok());
+        assert!(known.count() < 4096, "they are bounded as well");
     }
 
     #[test]
@@ -172,7 +199,7 @@ mod tests {
         let mut gate = Gate::new(start);
         for n in 0..10_000 {
             let now = start + Duration::from_millis(16) * n;
-            assert_eq!(gate.admit(now, ip(1)), Ok(()), "{n}");
+            assert_eq!(gate.admit(now, ip(1), false), Ok(()), "{n}");
         }
     }
 }

@@ -121,7 +121,7 @@ impl Message {
 
     /// Signs it. The hash identifies it in the answer.
     pub fn encode(&self, key: &SecretKey) -> (Vec<u8>, Hash) {
-        let signed = [&[self.code()], &self.body().finish()[..]].concat();
+        let signed = self.signed();
         let signature = key.sign(&keccak256(&signed));
         let mut datagram = vec![0; HASH_END];
         datagram.extend_from_slice(&signature);
@@ -129,6 +129,11 @@ impl Message {
         let hash = keccak256(&datagram[HASH_END..]);
         datagram[..HASH_END].copy_from_slice(&hash);
         (datagram, hash)
+    }
+
+    /// What the signature covers.
+    pub(crate) fn signed(&self) -> Vec<u8> {
+        [&[self.code()], &self.body().finish()[..]].concat()
     }
 
     const fn code(&self) -> u8 {

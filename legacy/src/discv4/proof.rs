@@ -58,6 +58,12 @@ impl Proofs {
             .is_some_and(|at| now < *at + PROOF_LIFETIME)
     }
 
+    /// Whether it was seen of anybody there.
+    pub fn holds_at(&self, now: Instant, ip: IpAddr) -> bool {
+        let mut there = self.at.range((ip, FIRST_ID)..=(ip, LAST_ID));
+        there.any(|(_, at)| now < *at + PROOF_LIFETIME)
+    }
+
     /// How many are known.
     pub fn len(&self) -> usize {
         self.at.len()
@@ -110,6 +116,7 @@ mod tests {
         let end = now + PROOF_LIFETIME;
         assert!(proofs.holds(end - Duration::from_secs(1), a, id(1)));
         assert!(!proofs.holds(end, a, id(1)));
+        assert!(proofs.holds_at(now, a) && !proofs.holds_at(now, b) && !proofs.holds_at(end, a));
     }
 
     #[test]

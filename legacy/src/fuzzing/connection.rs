@@ -128,16 +128,10 @@ struct Run {
 impl Run {
     fn new() -> Run {
         let clock = Clock::new();
-        let config = Config {
-            key: key(1),
-            client_name: "fuzzed".to_owned(),
-            capabilities: vec![SHH],
-            packet_len_max: PACKET_LEN_MAX,
-        };
         let halves = (sender(1), receiver(2));
         let session = Session::known(
             clock.now(),
-            Arc::new(config),
+            config(),
             Direction::Accepted,
             *peer(),
             halves,
@@ -162,11 +156,11 @@ impl Run {
         match choice {
             0 => {
                 let own = if script.below(8)? == 0 {
-                    key(3).public()
+                    stranger()
                 } else {
-                    *peer()
+                    peer()
                 };
-                self.say(0, &Hello::encode("peer", &[SHH], &own));
+                self.say(0, &Hello::encode("peer", &[SHH], own));
             }
             1 => {
                 let (code, payload) = (script.byte()?, script.piece()?);
@@ -311,6 +305,25 @@ fn state(number: u8) -> Hasher {
     let mut state = Hasher::new();
     state.absorb(&[number]);
     state
+}
+
+/// The same in every run: its public key is computed once.
+fn config() -> Arc<Config> {
+    static CONFIG: OnceLock<Arc<Config>> = OnceLock::new();
+    let made = CONFIG.get_or_init(|| {
+        Arc::new(Config {
+            key: key(1),
+            client_name: "fuzzed".to_owned(),
+            capabilities: vec![SHH],
+            packet_len_max: PACKET_LEN_MAX,
+        })
+    });
+    Arc::clone(made)
+}
+
+fn stranger() -> &'static PublicKey {
+    static STRANGER: OnceLock<PublicKey> = OnceLock::new();
+    STRANGER.get_or_init(|| key(3).public())
 }
 
 fn peer() -> &'static PublicKey {

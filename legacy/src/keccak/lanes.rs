@@ -230,16 +230,16 @@ fn permute_with(simd: V4, state: &mut State) {
 /// Words of a state.
 const WORDS: usize = 25;
 /// Bytes that one permutation takes in.
-const RATE: usize = 136;
+pub(super) const RATE: usize = 136;
 const NONCE_LEN: usize = 8;
-const PADDING_FIRST: u8 = 0x01;
-const PADDING_LAST: u8 = 0x80;
+pub(super) const PADDING_FIRST: u8 = 0x01;
+pub(super) const PADDING_LAST: u8 = 0x80;
 /// Truth table of a ^ b ^ c.
-const XOR_3: i32 = 0x96;
+pub(super) const XOR_3: i32 = 0x96;
 /// Truth table of a ^ (!b & c).
-const CHI: i32 = 0xd2;
+pub(super) const CHI: i32 = 0xd2;
 /// The constant of each round.
-const ROUNDS: [u64; 24] = [
+pub(super) const ROUNDS: [u64; 24] = [
     0x0000_0000_0000_0001,
     0x0000_0000_0000_8082,
     0x8000_0000_0000_808a,

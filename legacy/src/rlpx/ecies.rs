@@ -62,30 +62,24 @@ pub fn decrypt(
     packet: &[u8],
     mac_data: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, EciesError> {
+    let (ephemeral, body) = split(packet)?;
+    Keys::derive(key, &ephemeral).open(body, mac_data)
+}
+
+/// The ephemeral key of a packet, and what follows it: at least the iv and the tag.
+fn split(packet: &[u8]) -> Result<(PublicKey, &[u8]), EciesError> {
     if packet.len() < OVERHEAD {
         return Err(EciesError::TooShort { len: packet.len() });
     }
     let (point, body) = packet
         .split_first_chunk::<POINT_LEN>()
         .expect("longer than the overhead");
-    let (sealed, tag) = body
-        .split_last_chunk::<TAG_LEN>()
-        .expect("longer than the overhead");
     let ephemeral = PublicKey::from_prefixed(point).map_err(EciesError::Point)?;
-    let keys = Keys::derive(key, &ephemeral);
-    keys.mac(sealed, mac_data)
-        .verify_slice(tag)
-        .map_err(|_| EciesError::Tag)?;
-    let (iv, ciphertext) = sealed
-        .split_first_chunk::<IV_LEN>()
-        .expect("longer than the overhead");
-    let mut text = Zeroizing::new(ciphertext.to_vec());
-    keys.apply(iv, &mut text);
-    Ok(text)
+    Ok((ephemeral, body))
 }
 
 /// What both ends derive from the agreement.
-struct Keys {
+pub(crate) struct Keys {
     cipher: Zeroizing<[u8; CIPHER_KEY_LEN]>,
     mac: Zeroizing<[u8; 32]>,
 }
@@ -105,6 +99,22 @@ impl Keys {
         }
     }
 
+    /// Decrypts what follows the ephemeral key.
+    fn open(&self, body: &[u8], mac_data: &[u8]) -> Result<Zeroizing<Vec<u8>>, EciesError> {
+        let (sealed, tag) = body
+            .split_last_chunk::<TAG_LEN>()
+            .expect("longer than the overhead");
+        self.mac(sealed, mac_data)
+            .verify_slice(tag)
+            .map_err(|_| EciesError::Tag)?;
+        let (iv, ciphertext) = sealed
+            .split_first_chunk::<IV_LEN>()
+            .expect("longer than the overhead");
+        let mut text = Zeroizing::new(ciphertext.to_vec());
+        self.apply(iv, &mut text);
+        Ok(text)
+    }
+
     fn apply(&self, iv: &[u8; IV_LEN], text: &mut [u8]) {
         Ctr128BE::<Aes128>::new((&*self.cipher).into(), iv.into()).apply_keystream(text);
     }
@@ -115,6 +125,34 @@ impl Keys {
         mac.update(sealed);
         mac.update(mac_data);
         mac
+    }
+}
+
+/// What the fuzz targets need: an agreement per input would be nearly all that they do.
+#[cfg(any(test, feature = "fuzzing"))]
+impl Keys {
+    /// Those of two keys, to be used for many packets.
+    pub(crate) fn known(secret: &SecretKey, public: &PublicKey) -> Keys {
+        Keys::derive(secret, public)
+    }
+
+    /// [`decrypt`] with these keys, whatever the ephemeral key of the packet is.
+    pub(crate) fn decrypt(
+        &self,
+        packet: &[u8],
+        mac_data: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, EciesError> {
+        let (_, body) = split(packet)?;
+        self.open(body, mac_data)
+    }
+
+    /// Puts the right tag at the end of a packet, if it has room for one.
+    pub(crate) fn mend(&self, packet: &mut [u8], mac_data: &[u8]) {
+        if let Some((sealed, tag)) = packet.split_last_chunk_mut::<TAG_LEN>()
+            && let Some(sealed) = sealed.get(POINT_LEN..)
+        {
+            *tag = self.mac(sealed, mac_data).finalize().into_bytes().into();
+        }
     }
 }
 

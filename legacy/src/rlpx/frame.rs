@@ -9,6 +9,7 @@
 //! Header and body are under one AES-256-CTR stream per direction. The MAC of a direction is a Keccak sponge over all its
 //! ciphertext: `step(seed) = absorb(AES-256-ECB(mac key, digest[0..16]) XOR seed)`, and the MAC is `digest[0..16]` after
 //! it. The seed of a header is its ciphertext; the seed of a body is `digest[0..16]` after its ciphertext was absorbed.
+//! A digest is computed once for what was absorbed, although the rules name it twice: three of them a frame.
 //! A MAC is compared in constant time, and only what passed is decrypted. Spec: RLPx frames.
 
 use aes::Aes256;
@@ -19,7 +20,7 @@ use subtle::ConstantTimeEq as _;
 use thiserror::Error;
 
 use crate::error::Blame;
-use crate::keccak::Hasher;
+use crate::keccak::{DIGEST_LEN, Hasher};
 use crate::limits::FRAME_LEN_MAX;
 
 /// Bytes of a header with its MAC.
@@ -141,12 +142,15 @@ impl Ingress {
 struct RunningMac {
     cipher: Aes256,
     state: Hasher,
+    /// The digest of the state as it is.
+    digest: [u8; MAC_LEN],
 }
 
 impl RunningMac {
     fn new(key: &[u8; 32], state: Hasher) -> RunningMac {
         RunningMac {
             cipher: Aes256::new(key.into()),
+            digest: start(&state.digest()),
             state,
         }
     }
@@ -156,25 +160,30 @@ impl RunningMac {
     }
 
     fn body(&mut self, ciphertext: &[u8]) -> [u8; MAC_LEN] {
-        self.state.absorb(ciphertext);
-        let seed = self.digest();
+        self.absorb(ciphertext);
+        let seed = self.digest;
         self.step(&seed)
     }
 
     fn step(&mut self, seed: &[u8; BLOCK_LEN]) -> [u8; MAC_LEN] {
-        let mut block = self.digest();
+        let mut block = self.digest;
         self.cipher.encrypt_block((&mut block).into());
         for (byte, seed) in block.iter_mut().zip(seed) {
             *byte ^= seed;
         }
-        self.state.absorb(&block);
-        self.digest()
+        self.absorb(&block);
+        self.digest
     }
 
-    fn digest(&self) -> [u8; MAC_LEN] {
-        let digest = self.state.digest();
-        std::array::from_fn(|at| digest[at])
+    fn absorb(&mut self, bytes: &[u8]) {
+        self.state.absorb(bytes);
+        self.digest = start(&self.state.digest());
     }
+}
+
+/// What is used of a digest.
+fn start(digest: &[u8; DIGEST_LEN]) -> [u8; MAC_LEN] {
+    std::array::from_fn(|at| digest[at])
 }
 
 /// Why a frame is no good.

@@ -201,6 +201,16 @@ impl Opener {
         key: &SecretKey,
         arrived: &[u8],
     ) -> Result<Option<Opened>, HandshakeError> {
+        self.open_by(arrived, |packet, mac_data| {
+            ecies::decrypt(key, packet, mac_data)
+        })
+    }
+
+    pub(crate) fn open_by(
+        &mut self,
+        arrived: &[u8],
+        decrypt: impl Fn(&[u8], &[u8]) -> Result<Zeroizing<Vec<u8>>, EciesError>,
+    ) -> Result<Option<Opened>, HandshakeError> {
         let Some(prefix) = arrived.first_chunk::<PREFIX_LEN>() else {
             return Ok(None);
         };
@@ -208,7 +218,7 @@ impl Opener {
             let Some(packet) = arrived.get(..self.legacy_len) else {
                 return Ok(None);
             };
-            if let Ok(text) = ecies::decrypt(key, packet, &[]) {
+            if let Ok(text) = decrypt(packet, &[]) {
                 return Ok(Some(Opened {
                     form: Form::Legacy,
                     text,
@@ -231,7 +241,7 @@ impl Opener {
         let Some(packet) = arrived.get(PREFIX_LEN..len) else {
             return Ok(None);
         };
-        let text = ecies::decrypt(key, packet, prefix).map_err(HandshakeError::Ecies)?;
+        let text = decrypt(packet, prefix).map_err(HandshakeError::Ecies)?;
         Ok(Some(Opened {
             form: Form::Eip8,
             text,

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{sleep_until, timeout};
 
 use super::now;
@@ -156,7 +156,14 @@ pub(super) fn channel() -> (Outlet, Inlet) {
 }
 
 /// Where reports go.
-pub(super) type Reports = mpsc::Sender<(ConnectionId, Report)>;
+pub(super) type Reports = mpsc::Sender<Batch>;
+
+/// What a connection reports at once. It reports no more before the owner has dropped all of this.
+pub(super) struct Batch {
+    pub(super) id: ConnectionId,
+    pub(super) reports: VecDeque<Report>,
+    pub(super) turn: OwnedSemaphorePermit,
+}
 
 /// Opens a connection and runs it.
 pub(super) async fn dial(
@@ -176,10 +183,7 @@ pub(super) async fn dial(
         Ok(Err(error)) => error.kind(),
         Err(_) => io::ErrorKind::TimedOut,
     };
-    // The owner is gone only at the end of everything.
-    let _ = reports
-        .send((id, Report::Ended(Ended::NotReached(kind))))
-        .await;
+    report(id, [Report::Ended(Ended::NotReached(kind))], &one_turn(), &reports).await;
 }
 
 /// Runs a connection that somebody opened to us.
@@ -212,6 +216,7 @@ async fn run(
         session,
         inlet,
         reports,
+        turns: one_turn(),
         unread: VecDeque::new(),
         unsent: VecDeque::new(),
         undecided: false,
@@ -229,6 +234,8 @@ struct Connection {
     session: Session,
     inlet: Inlet,
     reports: Reports,
+    /// One, which is with the owner while it has reports of ours.
+    turns: Arc<Semaphore>,
     /// Reports that the owner has not taken.
     unread: VecDeque<Report>,
     /// Bytes that the socket has not taken.
@@ -247,11 +254,12 @@ impl Connection {
             }
             let deadline = self.session.next_deadline();
             let order = tokio::select! {
-                permit = self.reports.reserve(), if !self.unread.is_empty() => {
-                    let (Ok(permit), Some(report)) = (permit, self.unread.pop_front()) else {
+                place = place(&self.turns, &self.reports), if !self.unread.is_empty() => {
+                    let Some((turn, place)) = place else {
                         return Ended::GivenUp;
                     };
-                    permit.send((self.id, report));
+                    let reports = std::mem::take(&mut self.unread);
+                    place.send(Batch { id: self.id, reports, turn });
                     None
                 }
                 ready = self.read.readable(), if self.unread.is_empty() && !self.undecided => match ready.and_then(|()| self.arrived()) {
@@ -381,16 +389,37 @@ impl Connection {
                 .await;
             }
         };
-        let report = async {
-            for report in self.unread.drain(..).chain([Report::Ended(ended)]) {
-                if self.reports.send((self.id, report)).await.is_err() {
-                    return;
-                }
-            }
-        };
+        let last = self.unread.into_iter().chain([Report::Ended(ended)]);
+        let report = report(self.id, last, &self.turns, &self.reports);
         // The peer must not learn of the end before the socket is free, nor the owner wait for the peer.
         tokio::join!(farewell, report);
     }
+}
+
+/// Waits until the owner has taken what it was told before, and has room for more.
+async fn place<'a>(
+    turns: &Arc<Semaphore>,
+    reports: &'a Reports,
+) -> Option<(OwnedSemaphorePermit, mpsc::Permit<'a, Batch>)> {
+    let turn = Arc::clone(turns).acquire_owned().await.ok()?;
+    Some((turn, reports.reserve().await.ok()?))
+}
+
+/// Tells the owner, which is gone only at the end of everything.
+async fn report(
+    id: ConnectionId,
+    some: impl IntoIterator<Item = Report>,
+    turns: &Arc<Semaphore>,
+    reports: &Reports,
+) {
+    if let Some((turn, place)) = place(turns, reports).await {
+        let reports = some.into_iter().collect();
+        place.send(Batch { id, reports, turn });
+    }
+}
+
+fn one_turn() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(1))
 }
 
 /// Sends the last bytes and waits for the peer to close. A socket that is closed with something unread is reset by the

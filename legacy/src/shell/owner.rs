@@ -5,11 +5,13 @@
 //! | `commands` | what handles ask for, and what they are answered |
 //! | `connections` | a connection from its first byte to its last |
 //! | `mail` | what the mailserver and its client want done |
+//! | `turns` | whose report is next |
 //! | `whisper` | what Whisper wants done |
 
 mod commands;
 mod connections;
 mod mail;
+mod turns;
 mod whisper;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -19,15 +21,16 @@ use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{self, error::TrySendError};
-use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep_until, timeout_at};
 use tracing::info;
 
 pub(super) use self::commands::Command;
 use self::connections::Connection;
 use self::mail::{Mail, Returned};
-use super::connection::{Report, Reports};
+use self::turns::Turns;
+use super::connection::{Batch, Report, Reports};
 use super::discovery::Discovery;
 use super::{Config, Counters, Error, Event, capabilities, listener, now, seed};
 use crate::peers::{self, ConnectionId, Peers};
@@ -47,7 +50,9 @@ pub(super) struct Owner {
     backlog: VecDeque<Event>,
     commands: mpsc::Receiver<Command>,
     reports: Reports,
-    reported: mpsc::Receiver<(ConnectionId, Report)>,
+    reported: mpsc::Receiver<Batch>,
+    /// Reports that wait, with the turn of their connection.
+    turns: Turns<(Report, Arc<OwnedSemaphorePermit>)>,
     counters: Counters,
 }
 
@@ -55,7 +60,7 @@ pub(super) struct Owner {
 enum Turn {
     Command(Command),
     Accepted(TcpStream, SocketAddr),
-    Report(ConnectionId, Report),
+    Batch(Batch),
     Returned(Returned),
     Tick,
     Done,
@@ -96,6 +101,7 @@ impl Owner {
             commands,
             reports,
             reported,
+            turns: Turns::new(),
             counters: Counters::default(),
         })
     }
@@ -137,7 +143,8 @@ impl Owner {
                 }
                 command = self.commands.recv() => Turn::Command(command.unwrap_or(Command::Shutdown)),
                 Some((stream, address)) = accepted.recv() => Turn::Accepted(stream, address),
-                Some((id, report)) = self.reported.recv(), if has_room => Turn::Report(id, report),
+                Some(batch) = self.reported.recv() => Turn::Batch(batch),
+                () = yield_now(), if has_room && !self.turns.is_empty() => Turn::Done,
                 Some(returned) = self.mail.returned.recv() => Turn::Returned(returned),
                 () = sleep_until(deadline.into()), if has_room => Turn::Tick,
                 Some(_) = self.tasks.join_next() => Turn::Done,
@@ -146,11 +153,12 @@ impl Owner {
                 Turn::Command(Command::Shutdown) => break,
                 Turn::Command(command) => self.command(command),
                 Turn::Accepted(stream, address) => self.accepted(stream, address),
-                Turn::Report(id, report) => self.reports(id, report),
+                Turn::Batch(batch) => self.queue(batch),
                 Turn::Returned(returned) => self.mail.returned(now(), returned),
                 Turn::Tick => self.tick(),
                 Turn::Done => {}
             }
+            self.take_turns();
         }
         if let Some(door) = door {
             door.abort();
@@ -174,19 +182,35 @@ impl Owner {
         }
     }
 
-    /// Takes a report, and some of those that came with it: a turn costs more than a report.
-    fn reports(&mut self, id: ConnectionId, report: Report) {
-        self.report(id, report);
-        for _ in 1..REPORTS_PER_TURN {
-            self.drain();
-            self.hand_out();
-            if self.backlog.len() >= BACKLOG_MAX {
-                return;
+    fn queue(&mut self, batch: Batch) {
+        let turn = Arc::new(batch.turn);
+        for report in batch.reports {
+            self.turns.add(batch.id, (report, Arc::clone(&turn)));
+        }
+    }
+
+    /// Handles reports for a moment, each connection in its turn.
+    fn take_turns(&mut self) {
+        let start = Instant::now();
+        let mut began = start;
+        while began - start < TURNS_TIME && self.backlog.len() < BACKLOG_MAX {
+            while let Ok(batch) = self.reported.try_recv() {
+                self.queue(batch);
             }
-            let Ok((id, report)) = self.reported.try_recv() else {
+            let Some((id, (report, _turn))) = self.turns.next() else {
                 return;
             };
+            let last = matches!(report, Report::Ended(_));
             self.report(id, report);
+            self.drain();
+            self.hand_out();
+            let end = Instant::now();
+            if last {
+                self.turns.end(id);
+            } else {
+                self.turns.charge(id, end - began);
+            }
+            began = end;
         }
     }
 
@@ -245,6 +269,8 @@ impl Owner {
         let until = (Instant::now() + SHUTDOWN_TIMEOUT).into();
         self.commands.close();
         drop(self.reports);
+        // No connection waits for its turn.
+        self.turns = Turns::new();
         // Reports are taken and dropped, so that no connection waits for us.
         let _ = timeout_at(until, async {
             loop {
@@ -264,11 +290,11 @@ const fn peer_id(id: ConnectionId) -> PeerId {
     PeerId(id.number())
 }
 
-/// Reports that wait for the owner. Connections take turns to add one, so that few of them keep it fair: behind a flood of
-/// large bundles the next message of an honest peer waits for one of each flooder and these.
-const REPORTS_MAX: usize = 8;
-/// Reports taken in one turn: what may wait, so that a command does not wait for more.
-const REPORTS_PER_TURN: usize = REPORTS_MAX;
+/// Batches of reports on their way to the owner, which takes them at once: each connection has one at most, and those
+/// beyond this number wait a moment.
+const REPORTS_MAX: usize = 64;
+/// How long reports are handled before anything else has a turn: a command waits for this and for one report.
+const TURNS_TIME: Duration = Duration::from_millis(2);
 /// Connections that wait for the owner; more wait in the system's queue.
 const ACCEPTED_MAX: usize = 16;
 /// Events that wait besides those in the channel. Above this no more is taken from peers; what our own requests cause

@@ -120,49 +120,65 @@ pub fn encode(
     Ok(text)
 }
 
-/// Reads a plaintext.
+/// Reads a plaintext. Finding out who signed it comes last: it costs more than everything before.
 pub fn decode(text: &[u8]) -> Result<Plaintext, MessageError> {
-    let flags = *text.first().ok_or(MessageError::Empty)?;
-    let (body, signer) = if flags & SIGNED == 0 {
-        (text, None)
-    } else {
-        verify(text)?
-    };
-    let length_len = usize::from(flags & LENGTH_MASK);
-    let rest = &body[1..];
-    let (length, rest) =
-        rest.split_at_checked(length_len)
-            .ok_or(MessageError::NoRoomForLength {
-                bytes: length_len,
-                left: rest.len(),
-            })?;
-    let claimed = length
-        .iter()
-        .rev()
-        .fold(0, |value, byte| value << 8 | usize::from(*byte));
-    let (payload, padding) =
-        rest.split_at_checked(claimed)
-            .ok_or(MessageError::NoRoomForPayload {
-                claimed,
-                left: rest.len(),
-            })?;
+    let parts = Parts::read(text)?;
+    let recover = |signature| PublicKey::recover(&keccak256(parts.signed), signature);
+    let signer = parts.signature.map(recover).transpose();
     Ok(Plaintext {
-        payload: payload.to_vec(),
-        padding: padding.to_vec(),
-        signer,
+        payload: parts.payload.to_vec(),
+        padding: parts.padding.to_vec(),
+        signer: signer.map_err(MessageError::Signature)?,
     })
 }
 
-/// Splits the signature off and finds out whose it is.
-fn verify(text: &[u8]) -> Result<(&[u8], Option<PublicKey>), MessageError> {
-    let no_room = MessageError::NoRoomForSignature { len: text.len() };
-    let (body, signature) = text.split_last_chunk::<SIGNATURE_LEN>().ok_or(no_room)?;
-    if body.len() < 2 {
-        return Err(no_room);
+/// Where everything is in a plaintext. Nothing is said about the signature but where it is.
+pub(crate) struct Parts<'a> {
+    pub(crate) payload: &'a [u8],
+    pub(crate) padding: &'a [u8],
+    /// What a signature covers.
+    pub(crate) signed: &'a [u8],
+    pub(crate) signature: Option<&'a [u8; SIGNATURE_LEN]>,
+}
+
+impl<'a> Parts<'a> {
+    pub(crate) fn read(text: &'a [u8]) -> Result<Parts<'a>, MessageError> {
+        let flags = *text.first().ok_or(MessageError::Empty)?;
+        let (signed, signature) = if flags & SIGNED == 0 {
+            (text, None)
+        } else {
+            let no_room = MessageError::NoRoomForSignature { len: text.len() };
+            let (signed, signature) = text.split_last_chunk().ok_or(no_room)?;
+            if signed.len() < 2 {
+                return Err(no_room);
+            }
+            (signed, Some(signature))
+        };
+        let length_len = usize::from(flags & LENGTH_MASK);
+        let rest = &signed[1..];
+        let (length, rest) =
+            rest.split_at_checked(length_len)
+                .ok_or(MessageError::NoRoomForLength {
+                    bytes: length_len,
+                    left: rest.len(),
+                })?;
+        let claimed = length
+            .iter()
+            .rev()
+            .fold(0, |value, byte| value << 8 | usize::from(*byte));
+        let (payload, padding) =
+            rest.split_at_checked(claimed)
+                .ok_or(MessageError::NoRoomForPayload {
+                    claimed,
+                    left: rest.len(),
+                })?;
+        Ok(Parts {
+            payload,
+            padding,
+            signed,
+            signature,
+        })
     }
-    let signer =
-        PublicKey::recover(&keccak256(body), signature).map_err(MessageError::Signature)?;
-    Ok((body, Some(signer)))
 }
 
 const LENGTH_MASK: u8 = 0b011;

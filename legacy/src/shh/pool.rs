@@ -4,22 +4,24 @@
 //! sequence number → entry            without a search
 //! hash            → sequence number  finds duplicates; never looked through, so its order does not matter
 //! (expiry, seq)                      finds what dies next
-//! (rank, seq)                        finds what gives way: least work first, then nearest death
+//! source          → (rank, seq)      finds what gives way: least work first, then nearest death
 //! ```
 //!
-//! Two caps hold at all times: bytes and envelopes. When one is exceeded, the lowest rank goes; a peer that fills more
-//! than half of the pool loses its own envelopes first, so that a flood drowns itself. Our own envelopes go last.
-//! Ids that left are remembered for a while, so that a late copy is a duplicate and not news.
+//! Two caps hold at all times: bytes and envelopes. When one is exceeded, whoever brought the most of what is scarce
+//! gives way, its lowest rank first; so a flood drowns itself, from however many peers it comes, and whoever brought
+//! less than an equal share loses nothing to those above it. Our own envelopes go last. Ids that left are remembered
+//! for a while, so that a late copy is a duplicate and not news.
 
 mod entries;
+mod shares;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, DefaultHasher, Hasher as _};
 use std::sync::Arc;
 
 use self::entries::Entries;
 pub(super) use self::entries::Seq;
-
+use self::shares::Shares;
 use super::envelope::{Envelope, EnvelopeHash};
 use super::limits::{GONE_IDS_MAX, GONE_SECONDS, PEERS_MAX, POOL_ENTRY_OVERHEAD};
 
@@ -84,7 +86,6 @@ impl Entry {
 
     fn rank(&self) -> Rank {
         Rank {
-            own: self.source == Source::Own,
             pow_bits: self.pow.to_bits(),
             expiry: self.envelope.expiry(),
         }
@@ -94,15 +95,8 @@ impl Entry {
 /// What stays longer is greater. The bits of a double that is not negative sort like the double.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
-    own: bool,
     pow_bits: u64,
     expiry: u32,
-}
-
-#[derive(Default)]
-struct Share {
-    ranks: BTreeSet<(Rank, Seq)>,
-    bytes: usize,
 }
 
 /// The newcomer itself is the lowest of a full pool.
@@ -113,8 +107,7 @@ pub(super) struct Pool {
     entries: Entries<Entry>,
     by_hash: HashMap<EnvelopeHash, Seq, Seeded>,
     by_expiry: BTreeSet<(u32, Seq)>,
-    by_rank: BTreeSet<(Rank, Seq)>,
-    shares: BTreeMap<Source, Share>,
+    shares: Shares,
     gone: Gone,
     bytes: usize,
     bytes_max: usize,
@@ -128,8 +121,7 @@ impl Pool {
             entries: Entries::new(),
             by_hash: HashMap::with_hasher(Seeded(seed)),
             by_expiry: BTreeSet::new(),
-            by_rank: BTreeSet::new(),
-            shares: BTreeMap::new(),
+            shares: Shares::default(),
             gone: Gone::default(),
             bytes: 0,
             bytes_max,
@@ -161,18 +153,12 @@ impl Pool {
         };
         let (rank, cost) = (entry.rank(), entry.cost());
         let seq = self.entries.add(entry);
-        let share = self.shares.entry(source).or_default();
-        share.ranks.insert((rank, seq));
-        share.bytes += cost;
+        self.shares.add(source, rank, seq, cost);
         self.bytes += cost;
         self.by_hash.insert(hash, seq);
         self.by_expiry.insert((expiry, seq));
-        self.by_rank.insert((rank, seq));
         let mut evicted = 0;
-        while self.bytes > self.bytes_max || self.entries.len() > self.count_max {
-            let victim = self
-                .victim(source)
-                .expect("a pool above its caps is not empty");
+        while let Some(victim) = self.victim(source) {
             let entry = self.remove(victim);
             if victim == seq {
                 return Err(PoolFull);
@@ -186,17 +172,15 @@ impl Pool {
         Ok((seq, evicted))
     }
 
-    /// What gives way. Only the source of the newcomer can have come above half just now.
+    /// What gives way while a cap is exceeded.
     fn victim(&self, newcomer: Source) -> Option<Seq> {
-        let share = self
-            .shares
-            .get(&newcomer)
-            .filter(|_| newcomer != Source::Own);
-        let greedy = share.filter(|share| {
-            share.bytes > self.bytes_max / 2 || share.ranks.len() > self.count_max / 2
-        });
-        let ranks = greedy.map_or(&self.by_rank, |share| &share.ranks);
-        ranks.first().map(|(_, seq)| *seq)
+        if self.bytes > self.bytes_max {
+            self.shares.lowest_of_the_heaviest(newcomer)
+        } else if self.entries.len() > self.count_max {
+            self.shares.lowest_of_the_longest(newcomer)
+        } else {
+            None
+        }
     }
 
     fn remove(&mut self, seq: Seq) -> Entry {
@@ -207,15 +191,8 @@ impl Pool {
         let rank = entry.rank();
         self.by_hash.remove(&entry.envelope.hash());
         self.by_expiry.remove(&(entry.envelope.expiry(), seq));
-        self.by_rank.remove(&(rank, seq));
         self.bytes -= entry.cost();
-        if let Some(share) = self.shares.get_mut(&entry.source) {
-            share.ranks.remove(&(rank, seq));
-            share.bytes -= entry.cost();
-            if share.ranks.is_empty() {
-                self.shares.remove(&entry.source);
-            }
-        }
+        self.shares.remove(entry.source, rank, seq, entry.cost());
         entry
     }
 
@@ -327,120 +304,4 @@ impl Gone {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::shh::envelope::Draft;
-    use crate::shh::topic::Topic;
-
-    fn envelope(expiry: u32, number: u64) -> Arc<Envelope> {
-        Arc::new(Draft::new(expiry, 10, Topic::default(), b"data").finish(number))
-    }
-
-    fn peer(number: u8) -> Source {
-        Source::Peer([number; 32])
-    }
-
-    #[test]
-    fn the_least_work_goes_first_and_then_the_nearest_death() {
-        let mut pool = Pool::new(1 << 20, 4, 7);
-        let (own, source) = (envelope(50, 99), [peer(1), peer(2), peer(3)]);
-        pool.insert(own.clone(), 0.001, Source::Own).unwrap();
-        let (late, soon, strong) = (envelope(60, 1), envelope(50, 2), envelope(40, 3));
-        pool.insert(late.clone(), 0.5, source[0]).unwrap();
-        pool.insert(soon.clone(), 0.5, source[1]).unwrap();
-        pool.insert(strong.clone(), 0.7, source[2]).unwrap();
-        assert_eq!(pool.insert(envelope(90, 4), 0.6, source[2]).unwrap().1, 1);
-        assert_eq!(pool.look_up(&soon.hash()), Lookup::Gone);
-        assert_eq!(pool.insert(envelope(90, 5), 0.4, source[0]), Err(PoolFull));
-        assert_eq!(
-            pool.look_up(&envelope(90, 5).hash()),
-            Lookup::Fresh,
-            "what was never in is not remembered"
-        );
-        assert!(matches!(pool.look_up(&late.hash()), Lookup::Pooled(_)));
-        assert!(
-            matches!(pool.look_up(&own.hash()), Lookup::Pooled(_)),
-            "our own go last"
-        );
-        assert_eq!(pool.len(), 4);
-    }
-
-    #[test]
-    fn a_flood_drowns_itself() {
-        let mut pool = Pool::new(1 << 20, 10, 7);
-        let honest: Vec<_> = (0..5).map(|number| envelope(50, number)).collect();
-        for one in &honest {
-            pool.insert(one.clone(), 0.002, peer(1)).unwrap();
-        }
-        for number in 100..1100 {
-            let _ = pool.insert(envelope(50, number), 5.0, peer(2));
-        }
-        assert!(
-            honest
-                .iter()
-                .all(|one| matches!(pool.look_up(&one.hash()), Lookup::Pooled(_)))
-        );
-        assert_eq!(pool.len(), 10);
-    }
-
-    #[test]
-    fn the_dead_are_remembered_for_a_while() {
-        let mut pool = Pool::new(1 << 20, 10, 7);
-        let one = envelope(50, 1);
-        pool.insert(one.clone(), 1.0, peer(1)).unwrap();
-        assert_eq!(pool.expire(50), 0);
-        assert_eq!(pool.expire(51), 1);
-        assert_eq!(
-            (pool.look_up(&one.hash()), pool.is_empty(), pool.is_idle()),
-            (Lookup::Gone, true, false)
-        );
-        pool.expire(51 + GONE_SECONDS);
-        assert_eq!(pool.look_up(&one.hash()), Lookup::Gone);
-        pool.expire(52 + GONE_SECONDS);
-        assert_eq!(
-            (pool.look_up(&one.hash()), pool.is_idle()),
-            (Lookup::Fresh, true)
-        );
-    }
-
-    #[test]
-    fn slots_are_bounded_and_reused() {
-        let mut slots = Slots::default();
-        let all: Vec<_> = std::iter::from_fn(|| slots.take()).collect();
-        assert_eq!(all.len(), PEERS_MAX);
-        slots.free(all[7]);
-        assert_eq!((slots.take(), slots.take()), (Some(all[7]), None));
-    }
-
-    proptest! {
-        #[test]
-        fn the_caps_always_hold(steps in proptest::collection::vec((0u8..4, 0u32..40, 0u64..60, 0u32..100), 1..200)) {
-            let mut pool = Pool::new(5_000, 12, 7);
-            let mut now = 0;
-            for (source, expiry, number, pow) in steps {
-                let one = Arc::new(Draft::new(now + expiry, 10, Topic::default(), &vec![0; number as usize * 8]).finish(number));
-                if pool.look_up(&one.hash()) == Lookup::Fresh {
-                    let source = if source == 0 { Source::Own } else { peer(source) };
-                    let _ = pool.insert(one, f64::from(pow), source);
-                }
-                if number % 7 == 0 {
-                    now += 3;
-                    pool.expire(now);
-                }
-                let cost: usize = pool.entries.in_order().map(|(_, entry)| entry.cost()).sum();
-                prop_assert!(pool.bytes() <= 5_000 && pool.len() <= 12);
-                prop_assert_eq!(pool.bytes(), cost);
-                prop_assert_eq!(pool.by_hash.len(), pool.len());
-                prop_assert_eq!(pool.by_expiry.len(), pool.len());
-                prop_assert_eq!(pool.by_rank.len(), pool.len());
-                prop_assert_eq!(pool.shares.values().map(|share| share.ranks.len()).sum::<usize>(), pool.len());
-                prop_assert_eq!(pool.shares.values().map(|share| share.bytes).sum::<usize>(), cost);
-                prop_assert_eq!(pool.gone.ids.len(), pool.gone.until.len());
-            }
-        }
-    }
-}
+mod tests;

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
+use legacy::discv4::endpoint::Endpoint;
+use legacy::discv4::packet::Message;
+use legacy::discv4::{REPLY_TIMEOUT, decode};
 use legacy::enode::Enode;
 use legacy::shell::{self, Event, Handle};
 use legacy::shh::{Draft, Envelope, Topic};
 use serde_json::{Value, json};
+use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -20,20 +25,51 @@ const NODE: &str = "FERRY_ATTACK_HONEST";
 pub(super) struct Pair {
     process: Process,
     lost: u64,
+    pongs: Vec<u64>,
+    pongs_lost: u64,
 }
 
 impl Pair {
     pub(super) fn start(node: &Enode) -> Pair {
-        let process = Process::start("honest_process", NODE, &node.to_string(), None);
+        Pair::start_with(node, false)
+    }
+
+    /// A third one asks the node by discovery.
+    pub(super) fn with_discovery(node: &Enode) -> Pair {
+        Pair::start_with(node, true)
+    }
+
+    fn start_with(node: &Enode, discovery: bool) -> Pair {
+        let settings = json!({ "enode": node.to_string(), "discovery": discovery });
+        let process = Process::start("honest_process", NODE, &settings.to_string(), None);
         assert_eq!(process.line()["event"], "ready");
-        Pair { process, lost: 0 }
+        Pair {
+            process,
+            lost: 0,
+            pongs: Vec::new(),
+            pongs_lost: 0,
+        }
     }
 
     /// How long the envelopes took that arrived since this was asked last, in milliseconds.
     pub(super) fn latencies(&mut self) -> Vec<u64> {
         let said = self.process.said();
-        self.lost += said.iter().filter(|line| line["event"] == "down").count() as u64;
+        let events = |name: &str| said.iter().filter(|line| line["event"] == name).count() as u64;
+        self.lost += events("down");
+        self.pongs_lost += events("no_pong");
+        let pongs = said.iter().filter_map(|line| line["pong_us"].as_u64());
+        self.pongs.extend(pongs);
         said.iter().filter_map(|line| line["ms"].as_u64()).collect()
+    }
+
+    /// How long the pongs took that came before the envelopes that were asked for last, in microseconds.
+    pub(super) fn pongs(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.pongs)
+    }
+
+    /// Pings that got no pong in time. They count among [`Pair::pongs`] with all of that time.
+    pub(super) const fn pongs_lost(&self) -> u64 {
+        self.pongs_lost
     }
 
     /// Waits for so many envelopes more.
@@ -55,12 +91,18 @@ impl Pair {
 
 /// The process of the pair.
 pub(super) fn process() {
-    let Ok(node) = env::var(NODE) else { return };
-    let node: Enode = node.parse().unwrap();
+    let Ok(settings) = env::var(NODE) else {
+        return;
+    };
+    let settings: Value = serde_json::from_str(&settings).unwrap();
+    let node: Enode = settings["enode"].as_str().unwrap().parse().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let (sender, mut from_sender) = join(node).await;
         let (_receiver, mut from_receiver) = join(node).await;
+        if settings["discovery"] == true {
+            tokio::spawn(ping(node));
+        }
         println!("{}", json!({ "event": "ready" }));
         let mut posted: BTreeMap<[u8; 32], Instant> = BTreeMap::new();
         let mut clock = tokio::time::interval(EVERY);
@@ -85,6 +127,52 @@ pub(super) fn process() {
             }
         }
     });
+}
+
+/// Pings the node by discovery, one ping after the other, and answers its pings.
+async fn ping(node: Enode) {
+    let key = random_key();
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let own = Endpoint::new(socket.local_addr().unwrap(), 0);
+    let to = SocketAddr::new(node.tcp().ip(), node.udp_port());
+    let mut clock = tokio::time::interval(EVERY);
+    let mut buffer = [0; 1500];
+    loop {
+        clock.tick().await;
+        let message = Message::Ping {
+            version: 4,
+            from: own,
+            to: Endpoint::new(to, 0),
+            expiration: u64::from(unix()) + 20,
+            record_seq: None,
+        };
+        let (bytes, asked) = message.encode(&key);
+        let start = Instant::now();
+        socket.send_to(&bytes, to).await.unwrap();
+        let answered = timeout(REPLY_TIMEOUT, async {
+            loop {
+                let (len, _) = socket.recv_from(&mut buffer).await.unwrap();
+                let packet = decode(&buffer[..len]).expect("the node sends good datagrams");
+                match packet.message {
+                    Message::Pong { ping, .. } if ping == asked => return,
+                    Message::Ping { expiration, .. } => {
+                        let pong = Message::Pong {
+                            to: Endpoint::new(to, 0),
+                            ping: packet.hash,
+                            expiration,
+                            record_seq: None,
+                        };
+                        socket.send_to(&pong.encode(&key).0, to).await.unwrap();
+                    }
+                    _ => {}
+                }
+            }
+        });
+        if answered.await.is_err() {
+            println!("{}", json!({ "event": "no_pong" }));
+        }
+        println!("{}", json!({ "pong_us": start.elapsed().as_micros() as u64 }));
+    }
 }
 
 fn told(event: &Event) {

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `malformed_input` | broken handshakes, frames, Hellos, Whisper packets | no panic, no growth, honest envelopes as quick as before |
 //! | `envelopes_without_end` | distinct envelopes of the least size | the caps of the pool, honest envelopes flow |
+//! | `datagrams` | discovery: broken, old, forged, repeated and unasked packets, questions of strangers | no panic, no growth, no answer for who is not proven, honest peers as quick as before |
 //! | `silent_connections` | connections that say nothing | few of them wait, nobody honest is lost, newcomers are served |
 //! | `no_descriptors_left` | connections until the system gives no more | no spinning, a quiet log, service as soon as they are free |
 //!
@@ -19,6 +20,7 @@
 )]
 
 mod attacker;
+mod discovery;
 mod fdlimit;
 mod flood;
 mod honest;
@@ -62,6 +64,17 @@ fn envelopes_without_end() {
 #[ignore = "long: make hostile"]
 fn envelopes_without_end_long() {
     hostile::envelopes(1_000_000, true);
+}
+
+#[test]
+fn datagrams() {
+    discovery::run(&discovery::Size::SHORT);
+}
+
+#[test]
+#[ignore = "long: make hostile"]
+fn datagrams_long() {
+    discovery::run(&discovery::Size::from_env());
 }
 
 #[test]

@@ -221,7 +221,16 @@ pub(super) fn process() {
         });
         while let Some(order) = orders.recv().await {
             assert_eq!(order, "counters");
-            println!("{}", told(&handle.counters().await));
+            let mut counters = told(&handle.counters().await);
+            if let Some(info) = handle.discovery() {
+                counters["discovery"] = json!({
+                    "received": info.counters.received,
+                    "sent": info.counters.sent,
+                    "dropped": info.counters.dropped,
+                    "nodes": info.counters.nodes,
+                });
+            }
+            println!("{counters}");
         }
         handle.shutdown().await;
         task.await.unwrap();
@@ -240,6 +249,9 @@ fn config(settings: &Value) -> shell::Config {
     }
     if let Some(max) = number("pending_max") {
         config.limits.pending_max = max;
+    }
+    if settings["discovery"] == true {
+        config.discovery = Some(shell::discovery::Config::default());
     }
     config
 }

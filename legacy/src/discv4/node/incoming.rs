@@ -72,9 +72,10 @@ impl Node {
         let ip = from.ip();
         let tries = match message {
             Message::Ping { .. } | Message::FindNode { .. } | Message::EnrRequest { .. } => {
+                let known = self.proven.holds_at(now.mono, ip);
                 return self
                     .gate
-                    .admit(now.mono, ip)
+                    .admit(now.mono, ip, known)
                     .map_err(|turned| match turned {
                         Turned::Address => "rate_of_address",
                         Turned::All => "rate_of_all",
