@@ -36,9 +36,9 @@ use std::sync::OnceLock;
 
 use crate::enode::Enode;
 use crate::identity::{PublicKey, SecretKey};
+use crate::limits::HANDSHAKE_PACKET_LEN_MAX;
 use crate::rlp::Item;
 use crate::rlpx::disconnect::DisconnectReason;
-use crate::limits::HANDSHAKE_PACKET_LEN_MAX;
 use crate::rlpx::ecies::{self, EciesError};
 use crate::rlpx::handshake::{self, Ack, Auth, Form, HandshakeError, Opened, Opener};
 use crate::rlpx::hello::Hello;

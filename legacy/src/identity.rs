@@ -68,9 +68,7 @@ impl SecretKey {
 
     /// The public key that belongs to it.
     pub fn public(&self) -> PublicKey {
-        *self
-            .public
-            .get_or_init(|| PublicKey(self.key.public_key()))
+        *self.public.get_or_init(|| PublicKey(self.key.public_key()))
     }
 
     /// The X coordinate of the shared point, the only form in which devp2p uses a key agreement.

@@ -178,7 +178,15 @@ mod tests {
     #[test]
     fn whatever_does_the_work_the_digests_are_the_same() {
         let bytes: Vec<u8> = (0..2_000u32).map(|n| (n * 7 % 251) as u8).collect();
-        for cuts in [[0, 0], [1, 1], [7, 9], [8, 136], [135, 137], [136, 272], [300, 301]] {
+        for cuts in [
+            [0, 0],
+            [1, 1],
+            [7, 9],
+            [8, 136],
+            [135, 137],
+            [136, 272],
+            [300, 301],
+        ] {
             for len in [0, 1, 8, 135, 136, 137, 271, 272, 273, 540, 2_000] {
                 let (mut fast, mut plain) = (Hasher::new(), Hasher::of_words());
                 let mut from = 0;

@@ -129,13 +129,7 @@ impl Run {
     fn new() -> Run {
         let clock = Clock::new();
         let halves = (sender(1), receiver(2));
-        let session = Session::known(
-            clock.now(),
-            config(),
-            Direction::Accepted,
-            *peer(),
-            halves,
-        );
+        let session = Session::known(clock.now(), config(), Direction::Accepted, *peer(), halves);
         Run {
             clock,
             session,

@@ -71,8 +71,16 @@ pub fn enr_pairs(data: &[u8]) {
     assert!(data.len() <= RECORD_LEN_MAX);
     is_point(&record.public_key);
     let place = record.place;
-    assert!(place.ip.is_none_or(|ip| data.windows(4).any(|bytes| bytes == ip.octets())));
-    assert!(place.ip6.is_none_or(|ip| data.windows(16).any(|bytes| bytes == ip.octets())));
+    assert!(
+        place
+            .ip
+            .is_none_or(|ip| data.windows(4).any(|bytes| bytes == ip.octets()))
+    );
+    assert!(
+        place
+            .ip6
+            .is_none_or(|ip| data.windows(16).any(|bytes| bytes == ip.octets()))
+    );
 }
 
 /// A digest and a signature with its recovery id, as they stand in datagrams, auths and plaintexts.
@@ -87,7 +95,11 @@ pub fn signature(data: &[u8]) {
         is_point(&key);
         let (plain, _) = signature.split_first_chunk().expect("it is longer");
         let high = signature[32..64] > HALF_ORDER[..];
-        assert_eq!(key.verify(digest, plain).is_err(), high, "only a high s is refused");
+        assert_eq!(
+            key.verify(digest, plain).is_err(),
+            high,
+            "only a high s is refused"
+        );
     }
 }
 

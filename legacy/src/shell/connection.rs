@@ -183,7 +183,13 @@ pub(super) async fn dial(
         Ok(Err(error)) => error.kind(),
         Err(_) => io::ErrorKind::TimedOut,
     };
-    report(id, [Report::Ended(Ended::NotReached(kind))], &one_turn(), &reports).await;
+    report(
+        id,
+        [Report::Ended(Ended::NotReached(kind))],
+        &one_turn(),
+        &reports,
+    )
+    .await;
 }
 
 /// Runs a connection that somebody opened to us.

@@ -84,14 +84,7 @@ pub(super) fn run(size: &Size) {
     report.end();
 }
 
-fn goals(
-    report: &mut Report,
-    size: &Size,
-    target: &Target,
-    pair: &Pair,
-    growth: u64,
-    sent: &Sent,
-) {
+fn goals(report: &mut Report, size: &Size, target: &Target, pair: &Pair, growth: u64, sent: &Sent) {
     let panics = target.panics();
     report.goal("panics = 0", &panics.to_string(), panics == 0);
     let lost = pair.lost();
@@ -180,8 +173,7 @@ fn attack(target: &mut Target, seed: u64, datagrams: u64) -> Arc<Sent> {
         std::thread::sleep(Duration::from_millis(100));
         let dead = workers.iter().any(|worker| worker.is_finished());
         assert!(!dead, "an attacker gave up");
-        sent.seen
-            .store(seen(target) - before, Ordering::Relaxed);
+        sent.seen.store(seen(target) - before, Ordering::Relaxed);
     }
     sent.stop.store(true, Ordering::Relaxed);
     for worker in workers {
@@ -375,7 +367,9 @@ fn answer(dice: &mut Dice, expiration: u64) -> Message {
         },
         _ => Message::EnrResponse {
             request: hash,
-            record: Record::sign(&random_key(), 1, Place::default()).raw().to_vec(),
+            record: Record::sign(&random_key(), 1, Place::default())
+                .raw()
+                .to_vec(),
         },
     }
 }

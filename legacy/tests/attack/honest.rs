@@ -171,7 +171,10 @@ async fn ping(node: Enode) {
         if answered.await.is_err() {
             println!("{}", json!({ "event": "no_pong" }));
         }
-        println!("{}", json!({ "pong_us": start.elapsed().as_micros() as u64 }));
+        println!(
+            "{}",
+            json!({ "pong_us": start.elapsed().as_micros() as u64 })
+        );
     }
 }
 

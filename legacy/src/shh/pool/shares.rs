@@ -97,8 +97,14 @@ impl Shares {
     /// Both orders say what the shares say.
     #[cfg(test)]
     pub(super) fn agree(&self) -> bool {
-        let peers = || self.by_source.iter().filter(|(source, _)| **source != Source::Own);
-        let bytes: BTreeSet<_> = peers().map(|(source, share)| (share.bytes, *source)).collect();
+        let peers = || {
+            self.by_source
+                .iter()
+                .filter(|(source, _)| **source != Source::Own)
+        };
+        let bytes: BTreeSet<_> = peers()
+            .map(|(source, share)| (share.bytes, *source))
+            .collect();
         let count: BTreeSet<_> = peers()
             .map(|(source, share)| (share.ranks.len(), *source))
             .collect();

@@ -52,10 +52,7 @@ fn our_own_give_way_to_nobody_but_each_other() {
         pool.insert(envelope(90, 8), 0.4, Source::Own),
         Err(PoolFull)
     );
-    assert_eq!(
-        pool.insert(envelope(90, 9), 0.6, Source::Own).unwrap().1,
-        1
-    );
+    assert_eq!(pool.insert(envelope(90, 9), 0.6, Source::Own).unwrap().1, 1);
 }
 
 #[test]
