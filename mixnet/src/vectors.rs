@@ -1,7 +1,9 @@
 //! The JSON test vectors of this crate against this build.
 //!
-//! The kinds, their fields and their reasons are in `vectors/mix/README.md`. A vector of `sphinx-peel` is peeled by a hop that has
+//! The kinds, their fields and their reasons are in `vectors/mix/README.md` and `vectors/mixcodec/README.md`. A vector of `sphinx-peel` is peeled by a hop that has
 //! seen nothing before.
+
+mod codec;
 
 use serde_json::{Value, json};
 
@@ -26,6 +28,8 @@ pub fn run(kind: &str, input: &Value) -> Option<Result<Value, Refusal>> {
         "sphinx-peel" => Some(run_peel(input)),
         "sphinx-build" => Some(run_build(input)),
         "sphinx-surb" => Some(run_surb(input)),
+        "mix-message" => Some(codec::message(input)),
+        "mix-frame" => Some(codec::frame(input)),
         _ => None,
     }
 }

@@ -67,17 +67,17 @@ impl ExactSizeIterator for Frames {}
 
 /// What a frame says of its fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FrameHead {
-    pub(super) kind: u8,
-    pub(super) tag: [u8; TAG_LEN],
-    pub(super) object_id: [u8; OBJECT_ID_LEN],
-    pub(super) index: u16,
-    pub(super) count: u16,
-    pub(super) object_len: u32,
+pub(crate) struct FrameHead {
+    pub(crate) kind: u8,
+    pub(crate) tag: [u8; TAG_LEN],
+    pub(crate) object_id: [u8; OBJECT_ID_LEN],
+    pub(crate) index: u16,
+    pub(crate) count: u16,
+    pub(crate) object_len: u32,
 }
 
 impl FrameHead {
-    pub(super) fn encode(&self, fragment: &[u8]) -> Vec<u8> {
+    pub(crate) fn encode(&self, fragment: &[u8]) -> Vec<u8> {
         let mut frame = Vec::with_capacity(FRAME_HEADER_LEN + fragment.len());
         frame.extend([FRAME_VERSION, self.kind]);
         frame.extend(self.tag);
@@ -91,7 +91,7 @@ impl FrameHead {
     }
 
     /// Checks everything that one frame can say about itself. A cover frame has no head worth keeping: `None`.
-    pub(super) fn decode(frame: &[u8]) -> Result<Option<(Self, &[u8])>, FrameError> {
+    pub(crate) fn decode(frame: &[u8]) -> Result<Option<(Self, &[u8])>, FrameError> {
         let (head, rest) =
             frame
                 .split_first_chunk::<FRAME_HEADER_LEN>()

@@ -7,6 +7,8 @@ use super::*;
 const PEEL: &str = include_str!("../../../vectors/mix/peel.json");
 const BUILD: &str = include_str!("../../../vectors/mix/build.json");
 const SURB: &str = include_str!("../../../vectors/mix/surb.json");
+const MESSAGE: &str = include_str!("../../../vectors/mixcodec/message.json");
+const FRAME: &str = include_str!("../../../vectors/mixcodec/frame.json");
 
 /// Runs a whole file; every field of an output must be what the file says.
 fn check(file: &str, least: usize) {
@@ -55,6 +57,16 @@ fn build_vectors() {
 #[test]
 fn surb_vectors() {
     check(SURB, 30);
+}
+
+#[test]
+fn message_vectors() {
+    check(MESSAGE, 30);
+}
+
+#[test]
+fn frame_vectors() {
+    check(FRAME, 30);
 }
 
 #[test]

@@ -1,0 +1,40 @@
+//! What a packet says: messages and frames.
+
+use serde_json::{Value, json};
+
+use super::{MALFORMED, Refusal, bytes, field, refuse};
+use crate::fragment::{FrameHead, KIND_COVER};
+use crate::geometry::MESSAGE_LEN;
+use crate::message::Message;
+
+pub(super) fn message(input: &Value) -> Result<Value, Refusal> {
+    let message: [u8; MESSAGE_LEN] = field(input, "message")?;
+    let decoded = Message::decode(&message).map_err(|drop| refuse(drop.as_str()))?;
+    // There is one way to write a message, so what was read must be what is written.
+    if decoded.encode().as_deref() != Some(&message) {
+        return Err(MALFORMED);
+    }
+    Ok(match decoded {
+        Message::Gateway(frame) => json!({ "type": "gateway", "frame": hex::encode(frame) }),
+        Message::Reply(frame) => json!({ "type": "reply", "frame": hex::encode(frame) }),
+        Message::Loop(id) => json!({ "type": "loop", "id": hex::encode(id) }),
+        Message::Drop => json!({ "type": "drop" }),
+    })
+}
+
+pub(super) fn frame(input: &Value) -> Result<Value, Refusal> {
+    let frame = bytes(input, "frame")?;
+    let decoded = FrameHead::decode(&frame).map_err(|error| refuse(error.reason().as_str()))?;
+    let Some((head, fragment)) = decoded else {
+        return Ok(json!({ "kind": KIND_COVER }));
+    };
+    Ok(json!({
+        "kind": head.kind,
+        "tag": hex::encode(head.tag),
+        "object_id": hex::encode(head.object_id),
+        "index": head.index,
+        "count": head.count,
+        "object_len": head.object_len,
+        "fragment": hex::encode(fragment),
+    }))
+}
