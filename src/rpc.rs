@@ -191,10 +191,11 @@ impl Server {
         let inbox = Inbox::new(*kept.seed);
         let clients = Clients::start(kept.keyring, inbox, kept.vault, intake);
         let datadir = about.datadir.clone();
+        let workshop = Workshop::new(about.handle.clock().clone());
         let context = Arc::new(Context {
             node: Node::new(about),
             clients: clients.clone(),
-            workshop: Workshop::new(),
+            workshop,
             datadir,
         });
         let numbers = Numbers::default();

@@ -126,6 +126,9 @@ pub enum SealError {
     /// It would cost more than one post may.
     #[error("sealing would cost more work than one post may")]
     Cost,
+    /// The clock jumped: the expiry may be wrong, and the job is asked for again later with another.
+    #[error("the clock is in doubt; nothing is sealed until it is trusted again")]
+    Clock,
     /// The workers are busy or going away.
     #[error("the workers take no more jobs")]
     Busy,

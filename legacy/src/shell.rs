@@ -12,6 +12,7 @@
 //! owner stops taking messages from connections, they stop reading, and the peers wait.
 
 mod archive;
+mod clock;
 mod connection;
 mod counters;
 pub mod discovery;
@@ -24,13 +25,15 @@ pub mod work;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use thiserror::Error;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+pub use self::clock::Clock;
+use self::clock::now;
 pub use self::counters::{Counters, MailCounters};
 pub use self::handle::{Handle, Refused};
 pub use self::nat::{NatPolicy, NatPolicyError};
@@ -40,7 +43,6 @@ use crate::error::Blame;
 use crate::identity::{NodeId, SecretKey};
 use crate::limits::PACKET_LEN_MAX;
 use crate::mailserver::{Archive, ArchiveError, server};
-use crate::now::Now;
 use crate::peers::{AddError, Kind, Limits};
 use crate::rlpx::Direction;
 use crate::rlpx::capability::{Capability, SHH};
@@ -77,6 +79,8 @@ pub struct Config {
     pub shh: shh::Config,
     /// Keeps envelopes for those who are away; `None`: this node is no mailserver.
     pub mailserver: Option<Mailserver>,
+    /// Where it reads the time.
+    pub clock: Clock,
 }
 
 /// A mailserver, and where it keeps what it has.
@@ -115,6 +119,7 @@ impl Config {
             discovery: None,
             shh: shh::Config::default(),
             mailserver: None,
+            clock: Clock::system(),
         }
     }
 }
@@ -136,6 +141,7 @@ pub fn spawn(mut config: Config) -> Result<(Handle, mpsc::Receiver<Event>, JoinH
         }
         (Some(_), None) | (None, _) => (None, None),
     };
+    let clock = config.clock.clone();
     let (commands, received) = mpsc::channel(COMMANDS_MAX);
     let (events, receiver) = mpsc::channel(EVENTS_MAX);
     let owner = Owner::new(config, events, received)?;
@@ -144,6 +150,7 @@ pub fn spawn(mut config: Config) -> Result<(Handle, mpsc::Receiver<Event>, JoinH
     let handle = Handle {
         commands,
         enode,
+        clock,
         discovery: found,
     };
     Ok((handle, receiver, task))
@@ -305,17 +312,6 @@ impl Error {
             | Error::TrustedPeer(_) => Blame::Config,
             Error::Random | Error::Archive(_) | Error::Thread(_) => Blame::Local,
         }
-    }
-}
-
-/// Both clocks, read once per turn of a loop.
-fn now() -> Now {
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Now {
-        mono: Instant::now(),
-        unix_ms: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX),
     }
 }
 

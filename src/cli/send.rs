@@ -147,7 +147,9 @@ async fn deliver(options: &Options, topic: Topic, sealed: Vec<u8>) -> Result<Exi
     let within = Duration::from_secs(options.timeout);
     let mut client = Client::start(&options.peer, Some(Bloom::of_topics([topic])))?;
     let wants = client.attached(within).await?;
+    trust_clock(&client).await?;
     let envelope = prove(options, topic, sealed, &wants).await?;
+    trust_clock(&client).await?;
     let (hash, size, pow) = (envelope.hash(), envelope.size(), envelope.pow());
     if !wants.accepts(topic, pow) {
         return Err(Failure::new(
@@ -193,6 +195,23 @@ async fn deliver(options: &Options, topic: Topic, sealed: Vec<u8>) -> Result<Exi
         out::say(&format!("sent {hash} ({size} bytes, topic {topic})"));
     }
     Ok(Exit::Ok)
+}
+
+/// What is sealed around a jump of the clock may be from the future for everybody else.
+async fn trust_clock(client: &Client) -> Result<(), Failure> {
+    let by_s = match client.handle.clock_state().await {
+        Ok(clock) => clock.jumped_s,
+        // Whatever ended the node is told by the next step.
+        Err(_) => None,
+    };
+    by_s.map_or(Ok(()), |by_s| {
+        Err(Failure::new(
+            Exit::Clock,
+            "the message was not sent",
+            format!("the clock of this machine jumped by {by_s:.0} s meanwhile"),
+            "send it again when the clock is right",
+        ))
+    })
 }
 
 /// Does the work, on a thread where it blocks nobody.

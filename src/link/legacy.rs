@@ -150,28 +150,27 @@ pub async fn deliver(
     }
 }
 
-/// Seals posts that expired on their way, one at a time.
+/// Seals posts that expired on their way, one at a time, and none while the clock is in doubt.
 #[derive(Debug, Clone)]
 pub struct Sealer {
     room: Arc<Semaphore>,
-}
-
-impl Default for Sealer {
-    fn default() -> Self {
-        Self {
-            room: Arc::new(Semaphore::new(SEALINGS_MAX)),
-        }
-    }
+    whisper: Handle,
 }
 
 impl Sealer {
+    /// It asks the Whisper node about the clock.
+    pub fn new(whisper: Handle) -> Self {
+        Self {
+            room: Arc::new(Semaphore::new(SEALINGS_MAX)),
+            whisper,
+        }
+    }
+
     /// Does the work on a thread of its own and brings the result to the engine.
     pub async fn seal(self, job: SealJob, engine: mpsc::WeakSender<engine::Input>) {
         let number = job.job;
         let result = match self.room.acquire().await {
-            Ok(_permit) => tokio::task::spawn_blocking(move || seal(&job))
-                .await
-                .unwrap_or(Err(SealError::Busy)),
+            Ok(_permit) => self.seal_in_time(job).await,
             Err(_) => Err(SealError::Busy),
         };
         tell(
@@ -182,6 +181,25 @@ impl Sealer {
             },
         )
         .await;
+    }
+
+    /// The expiry in the job comes from the clock, so that a jump before or during the work makes it worthless.
+    async fn seal_in_time(&self, job: SealJob) -> Result<Envelope, SealError> {
+        self.trust_clock().await?;
+        let sealed = tokio::task::spawn_blocking(move || seal(&job))
+            .await
+            .unwrap_or(Err(SealError::Busy))?;
+        self.trust_clock().await?;
+        Ok(sealed)
+    }
+
+    async fn trust_clock(&self) -> Result<(), SealError> {
+        match self.whisper.clock_state().await {
+            Ok(clock) if clock.is_in_doubt() => Err(SealError::Clock),
+            Ok(_) => Ok(()),
+            // The node is going down.
+            Err(_) => Err(SealError::Busy),
+        }
     }
 }
 
@@ -225,6 +243,13 @@ fn facts(sealed: &Sealed) -> EnvelopeFacts {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
+
+    use ::legacy::identity::SecretKey;
+    use ::legacy::now::Now;
+    use ::legacy::shell::{Clock, Config, spawn};
+
     use super::*;
 
     fn job() -> SealJob {
@@ -246,6 +271,36 @@ mod tests {
         assert_eq!(hex::encode(envelope.facts.hash), hash);
         assert_eq!(hex::encode(envelope.facts.content_id), content);
         assert_eq!(Reader.inspect(&envelope.rlp).unwrap(), envelope.facts);
+    }
+
+    /// A jump is seen at once, before the node has anything else to do, and ends after a minute.
+    #[tokio::test]
+    async fn nothing_is_sealed_while_the_clock_is_in_doubt() {
+        let key = SecretKey::from_bytes(&[0x71; 32]).unwrap();
+        let mut config = Config::new(key);
+        let [wall_ms, both_ms] = [0, 1].map(|_| Arc::new(AtomicU64::new(0)));
+        let ahead = [wall_ms.clone(), both_ms.clone()];
+        config.clock = Clock::of(move || {
+            let now = Clock::system().now();
+            let [wall_ms, both_ms] = ahead.each_ref().map(|ms| ms.load(Ordering::Relaxed));
+            Now {
+                mono: now.mono + Duration::from_millis(both_ms),
+                unix_ms: now.unix_ms + both_ms + wall_ms,
+            }
+        });
+        let (handle, _, _) = spawn(config).unwrap();
+        let sealer = Sealer::new(handle.clone());
+        let sealed = seal(&job());
+        assert!(!handle.clock_state().await.unwrap().is_in_doubt());
+        assert_eq!(sealer.seal_in_time(job()).await, sealed);
+        wall_ms.store(6_000, Ordering::Relaxed);
+        assert_eq!(sealer.seal_in_time(job()).await, Err(SealError::Clock));
+        both_ms.store(59_000, Ordering::Relaxed);
+        assert_eq!(sealer.seal_in_time(job()).await, Err(SealError::Clock));
+        both_ms.store(61_000, Ordering::Relaxed);
+        assert_eq!(sealer.seal_in_time(job()).await, sealed);
+        handle.shutdown().await;
+        assert_eq!(sealer.seal_in_time(job()).await, Err(SealError::Busy));
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub(super) fn start(
     feeds.spawn(link::mixnet::to_bridge(from_mix, running.input.clone()));
 
     let (whisper, mix) = (whisper.handle.clone(), mix.handle.clone());
+    let sealer = link::legacy::Sealer::new(whisper.clone());
     let core = running.input.downgrade();
     let mut ports = JoinSet::new();
     let posts = port(&mut ports, {
@@ -51,6 +52,7 @@ pub(super) fn start(
         async move { link::mixnet::reply(&mix, blocks, object).await }
     });
     let out = Out {
+        sealer,
         posts,
         replies,
         core,
@@ -79,6 +81,7 @@ fn config(settings: &Settings, keys: &Keys, mix: &Mix) -> Result<engine::Config,
 
 /// Where the outputs of the engine go.
 struct Out {
+    sealer: link::legacy::Sealer,
     posts: mpsc::Sender<Envelope>,
     replies: mpsc::Sender<(Vec<ReplyBlock>, Object)>,
     core: mpsc::WeakSender<engine::Input>,
@@ -87,7 +90,6 @@ struct Out {
 
 impl Out {
     async fn hand_out(self, mut outputs: mpsc::Receiver<engine::Output>) {
-        let sealer = link::legacy::Sealer::default();
         let mut sealing = JoinSet::new();
         while let Some(output) = outputs.recv().await {
             match output {
@@ -96,7 +98,7 @@ impl Out {
                     put(&self.replies, (blocks, object)).await
                 }
                 engine::Output::Work(job) => {
-                    sealing.spawn(sealer.clone().seal(job, self.core.clone()));
+                    sealing.spawn(self.sealer.clone().seal(job, self.core.clone()));
                 }
                 engine::Output::Trace(trace) => self.watching.note(&trace, direction),
                 // The runner writes these itself.

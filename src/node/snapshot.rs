@@ -234,12 +234,12 @@ fn mail_status(mail: &whisper_shell::MailCounters, readings: &mut Readings) -> O
 /// What our clock keeps us from doing.
 fn clock_trouble(clock: ClockState) -> Option<Cause> {
     if let Some(by) = clock.jumped_s {
-        return Some(Cause::note(
+        return Some(Cause::blocking(
             "clock_jumped",
             format!(
-                "the clock of this machine jumped by {by:.0} s; what is sealed now may be refused"
+                "the clock of this machine jumped by {by:.0} s; nothing is sealed until it is trusted again"
             ),
-            "it is ready again in a minute; see to it that one service only sets the clock, and in small steps",
+            "it is ready again in a minute, or when peers agree with it; see to it that one service only sets the clock, and in small steps",
         ));
     }
     let skew = clock.skew_s.filter(|skew| skew.abs() >= CLOCK_WARN_S)?;
@@ -397,4 +397,23 @@ fn unix_ms() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_in_doubt_makes_a_node_unready_and_a_wrong_one_is_noted() {
+        let trouble = |jumped_s, skew_s| clock_trouble(ClockState { skew_s, jumped_s });
+        assert_eq!(trouble(None, None), None);
+        assert_eq!(trouble(None, Some(4.0)), None);
+        let skewed = trouble(None, Some(-7.0)).unwrap();
+        assert_eq!((skewed.code, skewed.blocking), ("clock_skew", false));
+        for skew_s in [None, Some(-7.0)] {
+            let jumped = trouble(Some(-6.0), skew_s).unwrap();
+            assert_eq!((jumped.code, jumped.blocking), ("clock_jumped", true));
+            assert!(jumped.message.contains("by -6 s"), "{jumped:?}");
+        }
+    }
 }

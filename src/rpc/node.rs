@@ -54,6 +54,16 @@ impl Node {
             .map_err(refused)
     }
 
+    /// Refuses while the clock is in doubt: what is sealed then may be from the future for everybody else.
+    pub(crate) async fn trusts_clock(&self) -> Result<(), Error> {
+        let clock = self.about.handle.clock_state().await.map_err(refused)?;
+        clock.jumped_s.map_or(Ok(()), |by_s| {
+            Err(Error::method(format!(
+                "the clock of this machine jumped by {by_s:.0} s: nothing is sealed for a minute, or until peers agree with it"
+            )))
+        })
+    }
+
     /// Takes messages up to so many bytes.
     pub(crate) async fn set_envelope_len_max(&self, len: u32) -> Result<(), Error> {
         let len = usize::try_from(len).unwrap_or(usize::MAX);

@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use legacy::identity::{PublicKey, SecretKey};
+use legacy::shell::Clock;
 use legacy::shh::limits::SEARCH_SLICE;
 use legacy::shh::message::Padding;
 use legacy::shh::pow::{Progress, Search};
@@ -49,14 +50,17 @@ pub(crate) struct Letter {
 /// Where messages are sealed.
 #[derive(Debug)]
 pub(crate) struct Workshop {
+    /// Whisper's own, so that it does not find a message late that was sealed in time.
+    clock: Clock,
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
 
 impl Workshop {
     /// With all places free.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(clock: Clock) -> Self {
         Self {
+            clock,
             places: Arc::new(Semaphore::new(SEALING_MAX)),
             waiting: AtomicUsize::new(0),
         }
@@ -74,9 +78,10 @@ impl Workshop {
         };
         let given_up = GivenUp::default();
         let stop = Arc::clone(&given_up.0);
+        let clock = self.clock.clone();
         let work = tokio::task::spawn_blocking(move || {
             let _place = place;
-            seal_and_mine(&letter, &stop)
+            seal_and_mine(&letter, unix_seconds(&clock), &stop)
         });
         let sealed = work
             .await
@@ -116,7 +121,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-fn seal_and_mine(letter: &Letter, stop: &AtomicBool) -> Result<Envelope, Error> {
+fn seal_and_mine(letter: &Letter, now_s: u32, stop: &AtomicBool) -> Result<Envelope, Error> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| Error::method(error.to_string()))?;
     let mut rng = ChaCha20Rng::from_seed(seed);
@@ -136,7 +141,7 @@ fn seal_and_mine(letter: &Letter, stop: &AtomicBool) -> Result<Envelope, Error> 
         &mut rng,
     )
     .map_err(|error| Error::method(error.to_string()))?;
-    let mut expiry = unix_seconds().wrapping_add(letter.ttl);
+    let mut expiry = now_s.wrapping_add(letter.ttl);
     if letter.pow_target < 0.0 {
         expiry = expiry.wrapping_add(letter.pow_time);
     }
@@ -186,13 +191,9 @@ fn best_until(draft: &Draft, end: Instant, stop: &AtomicBool) -> u64 {
     best
 }
 
-fn unix_seconds() -> u32 {
-    let seconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
+fn unix_seconds(clock: &Clock) -> u32 {
     // Whisper counts in 32 bits, and wraps in 2106.
-    (seconds & u64::from(u32::MAX)) as u32
+    (clock.now().unix_s() & u64::from(u32::MAX)) as u32
 }
 
 #[cfg(test)]
@@ -216,7 +217,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_target_is_proved_or_the_time_is_over() {
-        let workshop = Workshop::new();
+        let workshop = Workshop::new(Clock::system());
         let sealed = workshop.seal(letter(0.01, 20)).await.unwrap();
         assert!(sealed.pow() >= 0.01 && sealed.ttl() == 10);
         let none = workshop.seal(letter(0.0, 0)).await.unwrap();
@@ -230,15 +231,18 @@ mod tests {
 
     #[tokio::test]
     async fn below_zero_the_whole_time_is_used_and_added_to_the_expiry() {
-        let before = unix_seconds();
-        let sealed = Workshop::new().seal(letter(-1.0, 1)).await.unwrap();
+        let before = unix_seconds(&Clock::system());
+        let sealed = Workshop::new(Clock::system())
+            .seal(letter(-1.0, 1))
+            .await
+            .unwrap();
         assert!(sealed.expiry() > before + 10);
         assert!(sealed.zero_bits() > 4, "a second finds more than that");
     }
 
     #[tokio::test]
     async fn a_message_that_nobody_waits_for_frees_its_place() {
-        let workshop = Workshop::new();
+        let workshop = Workshop::new(Clock::system());
         for _ in 0..2 * SEALING_MAX {
             let endless = workshop.seal(letter(1e12, u32::MAX));
             let gave_up = tokio::time::timeout(Duration::from_millis(50), endless).await;
@@ -250,7 +254,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_so_many_may_wait() {
-        let workshop = Workshop::new();
+        let workshop = Workshop::new(Clock::system());
         workshop
             .waiting
             .store(SEALING_WAITING_MAX, Ordering::Relaxed);

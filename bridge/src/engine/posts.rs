@@ -183,7 +183,7 @@ impl Posts {
             Ok(_) | Err(SealError::Cost) => {
                 self.reject(turn, id, original, Reason::Cost, DropReason::Cost);
             }
-            Err(SealError::Busy) => self.wake(id, turn.now.mono + PUBLISH_RETRY),
+            Err(SealError::Busy | SealError::Clock) => self.wake(id, turn.now.mono + PUBLISH_RETRY),
         }
     }
 
@@ -200,7 +200,7 @@ impl Posts {
             post.due = None;
             match post.state {
                 State::Publishing | State::Held => self.publish_or_late(turn, id),
-                State::Sealing { .. } => self.seal(turn, id),
+                State::Sealing { .. } => self.late(turn, id, Reason::Stale),
                 State::Over => self.forget(turn, id),
             }
         }

@@ -333,6 +333,33 @@ fn a_stuck_worker_does_not_lose_the_post() {
     );
 }
 
+/// The node seals nothing for a minute after its clock jumped. The post waits, with a new expiry each time, and no longer
+/// than its sender wants.
+#[test]
+fn a_clock_in_doubt_makes_a_late_post_wait() {
+    for (patience_s, last) in [(600, Stage::Posted), (30, Stage::Expired)] {
+        let mut world = world();
+        world.clock_in_doubt = true;
+        let envelope = seal([1; 4], &[9; 300], 20, world.unix() + 20, 0.002);
+        world.run_for(25_000);
+        let body = post([2; 16], &envelope.rlp, 3, Some(world.unix() + patience_s));
+        let mut exchange = ask(&mut world, [1; 16], body, 3);
+        world.run_for(60_000);
+        let shown = |world: &World| {
+            let shown = world.seen_on_whisper.get(&envelope.facts.content_id);
+            shown.map_or(0, |hashes| hashes.len())
+        };
+        let asked = world.jobs;
+        assert!(asked > 10 && shown(&world) == 0, "{asked} jobs");
+        world.clock_in_doubt = false;
+        world.run_for(10_000);
+        let receipts = exchange.receipts(&world);
+        assert_eq!(receipts.last().unwrap().stage, last, "{patience_s} s");
+        let once = u64::from(last == Stage::Posted);
+        assert_eq!((world.jobs - asked, shown(&world) as u64), (once, once));
+    }
+}
+
 #[test]
 fn a_post_that_whisper_has_already_is_posted() {
     let mut world = world();

@@ -12,7 +12,7 @@ use bridge::gateway::request::Mode;
 use bridge::gateway::seal::ExchangeSecret;
 use bridge::port::{
     BridgeId, BridgeInfo, Envelope, EnvelopeHash, Now, Object, Prefix, REPLY_BLOCK_LEN, ReplyBlock,
-    Stage, Trace,
+    SealError, Stage, Trace,
 };
 use bridge::store::{Batch, MemoryStore, Store};
 use rand_chacha::ChaCha20Rng;
@@ -113,6 +113,8 @@ pub struct World {
     pub said: u32,
     /// Work that is never done, while set.
     pub workers_stuck: bool,
+    /// The bridge's clock has jumped: nothing is sealed, while set.
+    pub clock_in_doubt: bool,
 }
 
 impl World {
@@ -147,6 +149,7 @@ impl World {
             jobs: 0,
             said: 0,
             workers_stuck: false,
+            clock_in_doubt: false,
         };
         world.start(Who::Bridge);
         world.start(Who::Edge);
@@ -398,11 +401,15 @@ impl World {
                     if self.workers_stuck {
                         continue;
                     }
-                    let envelope =
-                        envelope::seal(job.topic, &job.data, job.ttl, job.expiry, job.target);
+                    let result = if self.clock_in_doubt {
+                        Err(SealError::Clock)
+                    } else {
+                        let (topic, data) = (job.topic, &job.data);
+                        Ok(envelope::seal(topic, data, job.ttl, job.expiry, job.target))
+                    };
                     let sealed = engine::Input::Sealed {
                         job: job.job,
-                        result: Ok(envelope),
+                        result,
                     };
                     self.at(40, Event::ToBridge(sealed));
                 }

@@ -25,7 +25,7 @@ use crate::now::Now;
 use crate::rlp::RlpError;
 use crate::shh::seal::OpenKey;
 use crate::shh::wire::{REQUEST, SYNC_REQUEST, SYNC_RESPONSE};
-use crate::shh::{Envelope, PeerId};
+use crate::shh::{Envelope, EnvelopeHash, PeerId};
 
 pub use super::exchange::ResponseError;
 pub use counters::Counters;
@@ -182,6 +182,8 @@ pub enum Output {
         /// Why.
         breach: Breach,
     },
+    /// These envelopes are on the disk: whoever brought one may be told.
+    Kept(Vec<EnvelopeHash>),
     /// A sync has ended.
     Synced {
         /// Its name.

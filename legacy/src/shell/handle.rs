@@ -6,11 +6,12 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::owner::Command;
-use super::{Counters, PeerInfo, discovery};
+use super::{Clock, Counters, PeerInfo, discovery};
 use crate::enode::Enode;
 use crate::identity::NodeId;
 use crate::mailserver::{History, HistoryError, HistoryRequest, SyncError, SyncRequest, Synced};
 use crate::peers::{AddError, Ban};
+use crate::shh::clock::ClockState;
 use crate::shh::node::{Info, NotConnected, SizeTooLarge, TrustFull};
 use crate::shh::{self, Bloom, Envelope, EnvelopeHash, Reject};
 
@@ -19,6 +20,7 @@ use crate::shh::{self, Bloom, Envelope, EnvelopeHash, Reject};
 pub struct Handle {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) enode: Option<Enode>,
+    pub(super) clock: Clock,
     pub(super) discovery: Option<watch::Receiver<discovery::Info>>,
 }
 
@@ -147,6 +149,12 @@ impl Handle {
         let _ = self.commands.send(Command::Release { hash }).await;
     }
 
+    /// What is known about our clock at this moment. Who seals asks before the work and again after it, and
+    /// waits while [`ClockState::is_in_doubt`].
+    pub async fn clock_state(&self) -> Result<ClockState, Refused> {
+        self.ask(|answer| Command::Clock { answer }).await
+    }
+
     /// What Whisper is set to, and what it holds.
     pub async fn info(&self) -> Result<Info, Refused> {
         self.ask(|answer| Command::Info { answer }).await
@@ -187,6 +195,11 @@ impl Handle {
     /// Our own enode, if we listen.
     pub const fn local_enode(&self) -> Option<&Enode> {
         self.enode.as_ref()
+    }
+
+    /// Where the node reads the time: whoever seals for it reads the same.
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// What discovery says about itself, our own record among it; nothing if it is off.

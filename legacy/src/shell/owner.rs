@@ -32,13 +32,16 @@ use self::mail::{Mail, Returned};
 use self::turns::Turns;
 use super::connection::{Batch, Report, Reports};
 use super::discovery::Discovery;
-use super::{Config, Counters, Error, Event, capabilities, listener, now, seed};
+use super::{Clock, Config, Counters, Error, Event, capabilities, listener, seed};
+use crate::now::Now;
 use crate::peers::{self, ConnectionId, Peers};
 use crate::rlpx::disconnect::DisconnectReason;
 use crate::rlpx::session;
+use crate::shh::node::Confirmations;
 use crate::shh::{self, PeerId};
 
 pub(super) struct Owner {
+    clock: Clock,
     session: Arc<session::Config>,
     peers: Peers,
     node: shh::Node,
@@ -72,19 +75,25 @@ impl Owner {
         events: mpsc::Sender<Event>,
         commands: mpsc::Receiver<Command>,
     ) -> Result<Owner, Error> {
+        let clock = config.clock.clone();
         let mut peers = Peers::new(config.key.public().node_id(), config.limits, seed()?);
         for enode in &config.static_peers {
-            peers.add(now(), *enode).map_err(Error::StaticPeer)?;
+            peers.add(clock.now(), *enode).map_err(Error::StaticPeer)?;
         }
         for enode in &config.trusted_peers {
             peers.trust(*enode).map_err(Error::TrustedPeer)?;
         }
-        peers.bootstrap(now(), config.bootstrap_peers.iter().copied());
+        peers.bootstrap(clock.now(), config.bootstrap_peers.iter().copied());
         config.shh.mail = config.mailserver.is_some();
+        if config.mailserver.is_some() && config.shh.confirmations == Confirmations::OnReceipt {
+            // What a mailserver confirms survives its end: it waits for the archive, a fifth of a second.
+            config.shh.confirmations = Confirmations::Held;
+        }
         let mail = Mail::start(&mut config)?;
         let (reports, reported) = mpsc::channel(REPORTS_MAX);
         let capabilities = capabilities(&config);
         Ok(Owner {
+            clock,
             session: Arc::new(session::Config {
                 key: config.key,
                 client_name: config.client_name,
@@ -154,7 +163,7 @@ impl Owner {
                 Turn::Command(command) => self.command(command),
                 Turn::Accepted(stream, address) => self.accepted(stream, address),
                 Turn::Batch(batch) => self.queue(batch),
-                Turn::Returned(returned) => self.mail.returned(now(), returned),
+                Turn::Returned(returned) => self.mail.returned(self.now(), returned),
                 Turn::Tick => self.tick(),
                 Turn::Done => {}
             }
@@ -214,8 +223,12 @@ impl Owner {
         }
     }
 
+    fn now(&self) -> Now {
+        self.clock.now()
+    }
+
     fn tick(&mut self) {
-        let now = now();
+        let now = self.now();
         self.peers.tick(now);
         self.node.handle(now, shh::Input::Tick);
         self.mail.tick(now);
@@ -236,7 +249,7 @@ impl Owner {
     /// Does everything that the cores want done.
     fn drain(&mut self) {
         loop {
-            let now = now();
+            let now = self.now();
             while let Some(output) = self.node.poll_output() {
                 self.whisper(now, output);
             }
@@ -282,7 +295,7 @@ impl Owner {
         })
         .await;
         self.tasks.shutdown().await;
-        self.mail.stop().await;
+        self.mail.stop(&self.clock).await;
     }
 }
 

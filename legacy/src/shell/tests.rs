@@ -111,6 +111,27 @@ async fn exchange(from: &mut Running, to: &mut Running, text: &str) {
     assert_eq!(out, (vec![hash], to.enode().node_id()));
 }
 
+/// What is recommended for a node among geth and Status peers; docs/whisper-cases.md says where each is tested.
+#[test]
+fn defaults_are_the_recommended_ones() {
+    let config = Config::new(key(1));
+    assert_eq!(capabilities(&config), [SHH], "shh/6 and nothing else");
+    assert_eq!((SHH.name, SHH.version), ("shh", 6));
+    assert_eq!(config.packet_len_max, 10 << 20);
+    let shh = config.shh;
+    assert_eq!((shh.min_pow, shh.bloom, shh.light), (0.002, None, false));
+    assert_eq!(shh.confirmations, shh::node::Confirmations::OnReceipt);
+    assert_eq!((shh.rate_limits, shh.accept_old_pow), (None, false));
+    let sizes = [
+        shh.packet_in_len_max,
+        shh.packet_out_len_max,
+        shh.envelope_len_max,
+    ];
+    assert_eq!(sizes, [10 << 20, 512 << 10, 1 << 20]);
+    assert_eq!(shh.ttl_max, 2 * 24 * 60 * 60);
+    assert!(shh.pool_bytes_max <= 64 << 20);
+}
+
 #[tokio::test]
 async fn two_nodes_exchange_envelopes_whoever_dials() {
     let mut a = start(1, |_| {});

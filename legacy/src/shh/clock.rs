@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! envelope's sent time − our time     last 32 news of each peer ─▶ its median ─▶ median over peers = minus our skew
-//! wall clock − monotonic clock        moves by 5 s between two turns ─▶ a jump: sealing should wait
+//! wall clock − monotonic clock        moves by 5 s between two turns ─▶ a jump: the clock is in doubt
+//! in doubt                            for a minute, or until the news of peers agree with it ─▶ whoever seals waits
 //! ```
 //!
 //! Medians twice, because one peer may lie and one sender's clock may be wrong. What arrives right after a peer's Status
@@ -25,9 +26,16 @@ pub struct ClockState {
     /// Seconds by which our clock is ahead of our peers' senders; negative where it is behind. Envelopes travel, so that
     /// a right clock seems one or two seconds ahead. Nothing where too little arrived.
     pub skew_s: Option<f64>,
-    /// Seconds by which the wall clock jumped a moment ago. Whatever depends on the time, sealing above all, should wait
-    /// until this is gone.
+    /// Seconds by which the wall clock jumped a moment ago, unless the news of peers have confirmed it since.
     pub jumped_s: Option<f64>,
+}
+
+impl ClockState {
+    /// Whether the clock jumped and nothing says yet that it is right. What is sealed now may be from the future for
+    /// everybody else, or dead before it is born: sealing waits.
+    pub const fn is_in_doubt(&self) -> bool {
+        self.jumped_s.is_some()
+    }
 }
 
 /// Watches our clocks.
@@ -60,7 +68,7 @@ impl Clock {
         let jumped_s = by_ms as f64 / 1000.0;
         warn!(
             jumped_s,
-            "the clock of this machine jumped; what is sealed in the next minute may be refused"
+            "the clock of this machine jumped; nothing is sealed for a minute, or until peers agree with it"
         );
         let until = now.mono + Duration::from_millis(CLOCK_PAUSE_MS);
         self.jump = Some(Jump { by_ms, until });
@@ -69,9 +77,13 @@ impl Clock {
 
     /// What is known, given the medians of the peers.
     pub(super) fn state(&self, now: Now, peers: impl Iterator<Item = i64>) -> ClockState {
+        let skew_s = median(peers.collect()).map(|offset| -(offset as f64));
+        // A peer that lies here ends our caution and no more: we seal as we would have without any.
+        let is_confirmed = skew_s.is_some_and(|skew| skew.abs() < CLOCK_WARN_S);
         let jump = self.jump.as_ref().filter(|jump| jump.until > now.mono);
+        let jump = jump.filter(|_| !is_confirmed);
         ClockState {
-            skew_s: median(peers.collect()).map(|offset| -(offset as f64)),
+            skew_s,
             jumped_s: jump.map(|jump| jump.by_ms as f64 / 1000.0),
         }
     }
@@ -187,6 +199,22 @@ mod tests {
             !clock.turn(at(start, 0, UNIX + CLOCK_JUMP_MS)),
             "five seconds are none"
         );
+    }
+
+    #[test]
+    fn news_of_peers_end_the_doubt_if_they_agree() {
+        for by_ms in [-7_000i64, 7_000] {
+            let (start, mut clock) = (Instant::now(), Clock::default());
+            clock.turn(at(start, 0, UNIX));
+            let unix = UNIX.checked_add_signed(by_ms).unwrap_or_default();
+            let then = at(start, 10, unix);
+            assert!(clock.turn(then));
+            let doubt = |offsets: &[i64]| clock.state(then, offsets.iter().copied()).is_in_doubt();
+            assert!(doubt(&[]), "nobody says anything");
+            assert!(doubt(&[-by_ms / 1000]), "they say that it was right before");
+            assert!(doubt(&[5]), "half of what peers tolerate is too much");
+            assert!(!doubt(&[-1]) && !doubt(&[4]));
+        }
     }
 
     #[test]

@@ -247,10 +247,7 @@ impl Node {
     pub fn handle(&mut self, now: Now, input: Input) {
         self.demands.forget(now.mono);
         self.held_back.forget(now.mono);
-        if self.clock.turn(now) {
-            let peers = self.peers.values_mut();
-            peers.for_each(|peer| peer.samples.clear());
-        }
+        self.watch_clock(now);
         match input {
             Input::PeerUp { peer, node, ip } => self.peer_up(now, peer, node, ip),
             Input::PeerDown { peer } => self.forget_peer(peer),

@@ -1,5 +1,6 @@
 //! `shh_post`: a message of a local client, sealed and sent. The order of the checks is go-ethereum's, since it decides
 //! which of two faults a client hears of: keys, topic, sealing and mining, and only then the peer or the node's own demand.
+//! Ours is one check more: while the clock is in doubt nothing is sealed, and what was sealed while it jumped is not sent.
 
 use super::filters::public_key;
 use super::shh::{invalid_id, no_such_key, pair, symmetric, usable};
@@ -18,7 +19,9 @@ pub(super) fn register(table: &mut Table) {
         let message: NewMessage = Arguments::only(params.as_deref())?;
         let (target_peer, pow_target) = (message.target_peer.clone(), message.pow_target);
         let letter = letter(&context, message).await?;
+        context.node.trusts_clock().await?;
         let envelope = context.workshop.seal(letter).await?;
+        context.node.trusts_clock().await?;
         let hash = envelope.hash();
         if target_peer.is_empty() {
             if pow_target < context.node.info().await?.min_pow {

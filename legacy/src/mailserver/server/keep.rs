@@ -137,6 +137,8 @@ impl Server {
             keeper.written += rows.len() as u64;
             keeper.queue_bytes -= rows.iter().map(|row| row.envelope.len()).sum::<usize>();
             keeper.totals = totals;
+            let hashes = rows.iter().map(|row| row.key.cursor().hash()).collect();
+            self.outputs.push_back(Output::Kept(hashes));
             self.counters.archived += new;
             self.counters.repeated += rows.len() as u64 - new;
             if totals.bytes > self.config.bytes_max {

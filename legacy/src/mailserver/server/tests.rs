@@ -26,6 +26,7 @@ pub(in crate::mailserver) struct World {
     pub(in crate::mailserver) archive: MemoryArchive,
     pub(in crate::mailserver) now: Now,
     pub(in crate::mailserver) sent: Vec<(PeerId, u64, Vec<u8>)>,
+    kept: Vec<EnvelopeHash>,
     dismissed: Vec<Breach>,
     synced: Vec<Result<Synced, SyncError>>,
     reads: bool,
@@ -51,6 +52,7 @@ impl World {
             archive: MemoryArchive::new(),
             now,
             sent: Vec::new(),
+            kept: Vec::new(),
             dismissed: Vec::new(),
             synced: Vec::new(),
             reads: true,
@@ -84,6 +86,7 @@ impl World {
                 Output::Receipt { peer } if self.reads => {
                     self.server.handle(self.now, Input::Taken { peer });
                 }
+                Output::Kept(hashes) => self.kept.extend(hashes),
                 Output::Receipt { .. } | Output::Trust(_) => {}
                 Output::Dismiss { breach, .. } => self.dismissed.push(breach),
                 Output::Synced { result, .. } => self.synced.push(result),
@@ -507,12 +510,15 @@ fn an_archive_that_fails_refuses_and_loses_nothing() {
     let mut world = World::new(|_| {});
     world.fails = true;
     world.keep(&some(3));
-    assert_eq!(world.archive.totals().rows, 0);
+    assert_eq!((world.archive.totals().rows, world.kept.len()), (0, 0));
     world.message(REQUEST, all().encode(Form::Plain, ID));
     assert_eq!(world.refusal(), "the archive failed");
     world.fails = false;
     world.wait(limits::STORE_RETRY);
-    assert_eq!(world.archive.totals().rows, 3);
+    assert_eq!((world.archive.totals().rows, world.kept.len()), (3, 3));
+    // One that is there already is on the disk as well: who brings it again is told at once.
+    world.keep(&some(1));
+    assert_eq!((world.archive.totals().rows, world.kept.len()), (3, 4));
     assert_eq!(world.server.counters().archived, 3);
 }
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::super::{Counters, PeerInfo, now};
+use super::super::{Counters, PeerInfo};
 use super::{Owner, peer_id};
 use crate::enode::Enode;
 use crate::identity::NodeId;
 use crate::mailserver::{History, HistoryError, HistoryRequest, SyncError, SyncRequest, Synced};
 use crate::now::Now;
 use crate::peers::{AddError, Ban};
+use crate::shh::clock::ClockState;
 use crate::shh::node::{Info, NotConnected, SizeTooLarge, TrustFull};
 use crate::shh::{self, Bloom, Envelope, EnvelopeHash, Reject};
 
@@ -82,6 +83,9 @@ pub(in crate::shell) enum Command {
     Info {
         answer: oneshot::Sender<Info>,
     },
+    Clock {
+        answer: oneshot::Sender<ClockState>,
+    },
     RequestHistory {
         request: Box<HistoryRequest>,
         answer: oneshot::Sender<Result<History, HistoryError>>,
@@ -101,7 +105,7 @@ pub(in crate::shell) enum Command {
 
 impl Owner {
     pub(super) fn command(&mut self, command: Command) {
-        let now = now();
+        let now = self.now();
         // An answer that nobody waits for is no answer lost.
         match command {
             Command::Post { envelope, answer } => {
@@ -158,9 +162,12 @@ impl Owner {
             } => {
                 let _ = answer.send(self.node.send_direct(now, to, &[envelope]));
             }
-            Command::Release { hash } => self.node.release(&hash),
+            Command::Release { hash } => self.node.release(&[hash]),
             Command::Info { answer } => {
                 let _ = answer.send(self.node.info());
+            }
+            Command::Clock { answer } => {
+                let _ = answer.send(self.node.clock(now));
             }
             Command::RequestHistory { request, answer } => {
                 self.mail.request(now, request, answer);
@@ -199,7 +206,7 @@ impl Owner {
         infos
     }
 
-    fn count(&self, now: Now) -> Counters {
+    fn count(&mut self, now: Now) -> Counters {
         Counters {
             peers: self
                 .connections

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tracing::debug;
 
 use super::super::connection::{self, Ended, Outlet, Receipt, Report};
-use super::super::{Event, now, seed};
+use super::super::{Event, seed};
 use super::{Owner, peer_id};
 use crate::enode::Enode;
 use crate::identity::{NodeId, PublicKey};
@@ -42,7 +42,8 @@ pub(super) struct Whisper {
 impl Owner {
     pub(super) fn accepted(&mut self, stream: TcpStream, address: SocketAddr) {
         self.counters.accepted += 1;
-        let id = match self.peers.accept(now(), address.ip()) {
+        let now = self.now();
+        let id = match self.peers.accept(now, address.ip()) {
             Ok(id) => id,
             Err(refused) => {
                 *self.counters.refused.entry(refused.as_str()).or_default() += 1;
@@ -50,7 +51,7 @@ impl Owner {
             }
         };
         let Ok(seed) = seed() else {
-            self.peers.close(now(), id, End::Other);
+            self.peers.close(self.now(), id, End::Other);
             return;
         };
         let inlet = self.connect(id, Direction::Accepted, address);
@@ -63,7 +64,7 @@ impl Owner {
     pub(super) fn dial(&mut self, id: ConnectionId, enode: Enode) {
         self.counters.dialled += 1;
         let Ok(seed) = seed() else {
-            self.peers.close(now(), id, End::Other);
+            self.peers.close(self.now(), id, End::Other);
             return;
         };
         let inlet = self.connect(id, Direction::Dialled, enode.tcp());
@@ -106,7 +107,7 @@ impl Owner {
     }
 
     pub(super) fn report(&mut self, id: ConnectionId, report: Report) {
-        let now = now();
+        let now = self.now();
         match report {
             Report::Identified(key) => self.identified(now, id, key),
             Report::Established(established) => self.established(now, id, established),

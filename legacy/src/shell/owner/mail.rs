@@ -12,7 +12,7 @@ use tracing::debug;
 use super::super::archive::Clerk;
 use super::super::connection::Receipt;
 use super::super::counters::MailCounters;
-use super::super::{Config, Error, Event, now, seed};
+use super::super::{Clock, Config, Error, Event, seed};
 use super::Owner;
 use crate::identity::NodeId;
 use crate::mailserver::archive::Done;
@@ -51,7 +51,12 @@ impl Mail {
         let server = match config.mailserver.take() {
             Some(mail) => {
                 let newest = mail.archive.newest().map_err(Error::Archive)?;
-                let server = Server::new(now(), mail.server, mail.archive.totals(), newest);
+                let server = Server::new(
+                    config.clock.now(),
+                    mail.server,
+                    mail.archive.totals(),
+                    newest,
+                );
                 let clerk = Clerk::start(mail.archive, returns.clone(), Returned::Archived);
                 Some((server, clerk.map_err(Error::Thread)?))
             }
@@ -67,6 +72,10 @@ impl Mail {
             last: 0,
             ended: Arc::default(),
         })
+    }
+
+    pub(super) fn is_server(&self) -> bool {
+        self.server.is_some()
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
@@ -206,19 +215,19 @@ impl Mail {
     }
 
     /// Stores what waits, and lets the archive's thread end.
-    pub(super) async fn stop(mut self) {
+    pub(super) async fn stop(mut self, clock: &Clock) {
         self.ended.store(true, Ordering::Relaxed);
         let Some((mut server, clerk)) = self.server.take() else {
             return;
         };
         let store = async {
             loop {
-                server.flush(now());
+                server.flush(clock.now());
                 while let Some(output) = server.poll_output() {
                     if let server::Output::Archive { ticket, job } = output
                         && let Some(done) = clerk.give(ticket, job)
                     {
-                        server.handle(now(), server::Input::Archived { ticket, done });
+                        server.handle(clock.now(), server::Input::Archived { ticket, done });
                     }
                 }
                 if !server.is_storing() {
@@ -226,7 +235,7 @@ impl Mail {
                 }
                 match self.returned.recv().await {
                     Some(Returned::Archived(ticket, done)) => {
-                        server.handle(now(), server::Input::Archived { ticket, done });
+                        server.handle(clock.now(), server::Input::Archived { ticket, done });
                     }
                     Some(Returned::Mined(..)) => {}
                     None => return,
@@ -284,6 +293,7 @@ impl Owner {
                 self.node
                     .dismiss_for(peer, wire::Error::Mail(breach.as_str()));
             }
+            server::Output::Kept(hashes) => self.node.release(&hashes),
             server::Output::Synced { id, result } => {
                 if let Some(answer) = self.mail.syncs.remove(&id) {
                     // Whoever asked may have given up.

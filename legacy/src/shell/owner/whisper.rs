@@ -2,8 +2,8 @@
 
 use tracing::debug;
 
+use super::super::Event;
 use super::super::connection::Receipt;
-use super::super::{Event, now};
 use super::Owner;
 use super::connections::Connection;
 use crate::identity::NodeId;
@@ -49,7 +49,13 @@ impl Owner {
                     });
                 }
             }
-            shh::Output::Direct { envelope, from } => self.direct(now, envelope, from),
+            shh::Output::Direct { envelope, from } => {
+                // Not for the archive, so that nothing is waited for.
+                if self.mail.is_server() {
+                    self.node.release(&[envelope.hash()]);
+                }
+                self.direct(now, envelope, from);
+            }
             shh::Output::Mail {
                 peer,
                 node,
@@ -86,6 +92,7 @@ impl Owner {
     }
 
     pub(super) fn send(&mut self, peer: PeerId, code: u64, payload: Payload) {
+        let now = self.now();
         let Some(connection) = self.connection(peer) else {
             return;
         };
@@ -96,7 +103,7 @@ impl Owner {
             debug!(peer = ?whisper.node, "a Whisper peer takes nothing and is given up");
             connection.outlet.quit(DisconnectReason::Network);
             self.peers
-                .report(now(), ConnectionId::from_number(peer.0), Offence::Mute);
+                .report(now, ConnectionId::from_number(peer.0), Offence::Mute);
             return;
         }
         let behind = code == wire::ENVELOPES && connection.outlet.is_behind();

@@ -1,5 +1,7 @@
 //! Mail between two nodes on loopback.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::*;
@@ -10,16 +12,23 @@ use crate::shh::seal::{OpenKey, SymKey};
 
 /// An archive that can be looked at after its node has ended.
 #[derive(Clone, Default)]
-struct Shared(Arc<Mutex<MemoryArchive>>);
+struct Shared {
+    archive: Arc<Mutex<MemoryArchive>>,
+    /// Its disk takes nothing, while set.
+    full: Arc<AtomicBool>,
+}
 
 impl Shared {
     fn with<T>(&self, act: impl FnOnce(&mut MemoryArchive) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.archive.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Archive for Shared {
     fn store(&mut self, rows: &[Row]) -> Result<u64, ArchiveError> {
+        if self.full.load(Ordering::Relaxed) {
+            return Err(ArchiveError::Io("full".to_owned()));
+        }
         self.with(|archive| archive.store(rows))
     }
 
@@ -139,6 +148,44 @@ async fn what_was_accepted_is_stored_before_the_node_ends() {
     }
     server.stop().await;
     assert_eq!(archive.totals().rows, 300);
+}
+
+#[tokio::test]
+async fn nothing_is_confirmed_that_the_archive_does_not_have() {
+    let archive = Shared::default();
+    archive.full.store(true, Ordering::Relaxed);
+    let server = serving(1, archive.clone(), |_| {});
+    let mut client = client(2, &server).await;
+    let envelopes = bulky(10, 10);
+    for envelope in &envelopes {
+        client.handle.post(envelope.clone()).await.unwrap();
+    }
+    let failures = || async {
+        let mail = server.handle.counters().await.mail;
+        mail.server.map_or(0, |server| server.failures)
+    };
+    let patience = Instant::now() + PATIENCE;
+    while failures().await == 0 || server.handle.counters().await.pooled < envelopes.len() {
+        assert!(Instant::now() < patience, "nothing is tried");
+        tokio::task::yield_now().await;
+    }
+    let sent = server.handle.counters().await.shh.confirmations_sent;
+    assert_eq!((sent, archive.totals().rows), (0, 0));
+    archive.full.store(false, Ordering::Relaxed);
+    let mut confirmed = BTreeSet::new();
+    while confirmed.len() < envelopes.len() {
+        let hashes = client
+            .wait(|event| match event {
+                Event::Confirmed { hashes, .. } => Some(hashes),
+                _ => None,
+            })
+            .await;
+        let rows = archive.totals().rows;
+        confirmed.extend(hashes.iter().copied());
+        assert!(rows >= confirmed.len() as u64, "{rows} rows");
+    }
+    client.stop().await;
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -163,8 +163,17 @@ impl Node {
         }
     }
 
-    /// What is known about our clock.
-    pub fn clock(&self, now: Now) -> ClockState {
+    /// Sees a jump of the wall clock; what peers' news said before it is worth nothing then.
+    pub(super) fn watch_clock(&mut self, now: Now) {
+        if self.clock.turn(now) {
+            let peers = self.peers.values_mut();
+            peers.for_each(|peer| peer.samples.clear());
+        }
+    }
+
+    /// What is known about our clock, a jump since the last input among it.
+    pub fn clock(&mut self, now: Now) -> ClockState {
+        self.watch_clock(now);
         let medians = self.peers.values();
         self.clock
             .state(now, medians.filter_map(|peer| peer.samples.median()))

@@ -139,13 +139,17 @@ impl Node {
             }));
     }
 
-    /// Says of an envelope that what its senders wait for is done: with [`Confirmations::Held`], bundles all of whose
+    /// Says of envelopes that what their senders wait for is done: with [`Confirmations::Held`], bundles all of whose
     /// envelopes are released are confirmed now.
-    pub fn release(&mut self, hash: &EnvelopeHash) {
-        self.held_back.open.remove(hash);
+    pub fn release(&mut self, hashes: &[EnvelopeHash]) {
+        for hash in hashes {
+            self.held_back.open.remove(hash);
+        }
+        let released: BTreeSet<&EnvelopeHash> = hashes.iter().collect();
         let batches = std::mem::take(&mut self.held_back.batches);
         for mut batch in batches {
-            batch.receipt.awaits.remove(hash);
+            let awaits = &mut batch.receipt.awaits;
+            awaits.retain(|hash| !released.contains(hash));
             if batch.receipt.awaits.is_empty() {
                 self.confirm(batch.peer, &batch.receipt);
             } else {

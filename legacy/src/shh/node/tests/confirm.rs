@@ -217,9 +217,9 @@ fn held_confirmations_wait_for_every_envelope() {
     deliver(&mut node, at(0), 1, &[&one, &two, &old]);
     deliver(&mut node, at(0), 1, &[&two]);
     assert_eq!(words(&drain(&mut node)), [], "both are open");
-    node.release(&one.hash());
+    node.release(&[one.hash()]);
     assert_eq!(words(&drain(&mut node)), []);
-    node.release(&two.hash());
+    node.release(&[two.hash()]);
     let outputs = words(&drain(&mut node));
     let codes: Vec<u64> = outputs.iter().map(|word| word.0).collect();
     assert_eq!(
@@ -250,7 +250,7 @@ fn held_confirmations_are_forgotten_and_bounded() {
     for _ in 0..2 * limits::HELD_BATCHES_MAX {
         deliver(&mut node, at(1), 1, &[&one]);
     }
-    node.release(&one.hash());
+    node.release(&[one.hash()]);
     let said = words(&drain(&mut node)).len();
     assert_eq!(
         said,
@@ -260,7 +260,7 @@ fn held_confirmations_are_forgotten_and_bounded() {
     let two = mined(START + 50, 2);
     deliver(&mut node, at(2), 1, &[&two]);
     node.handle(at(2 + limits::HELD_BATCH_MS), Input::Tick);
-    node.release(&two.hash());
+    node.release(&[two.hash()]);
     assert_eq!(words(&drain(&mut node)), [], "too late");
 }
 

@@ -316,6 +316,36 @@ fn the_pool_of_a_new_peer_and_copies_say_nothing() {
     assert_eq!(node.clock(at(11_000)).skew_s, None);
 }
 
+/// The clock is asked without any input since the jump: whoever seals must not depend on the traffic.
+#[test]
+fn a_jump_is_in_doubt_until_time_or_peers_say_otherwise() {
+    let jumped = |ms: u64, by_s: i64| Now {
+        unix_ms: at(ms).unix_ms.saturating_add_signed(by_s * 1000),
+        ..at(ms)
+    };
+    for by_s in [-8i64, 8] {
+        let mut node = with_peer(Config::default(), stranger(0.0));
+        assert!(!node.clock(at(15_000)).is_in_doubt());
+        assert!(node.clock(jumped(15_010, by_s)).is_in_doubt(), "{by_s}");
+        assert!(node.clock(jumped(74_000, by_s)).is_in_doubt(), "{by_s}");
+        assert!(!node.clock(jumped(76_000, by_s)).is_in_doubt(), "{by_s}");
+
+        let mut node = with_peer(Config::default(), stranger(0.0));
+        node.handle(at(15_000), Input::Tick);
+        assert!(node.clock(jumped(15_010, by_s)).is_in_doubt(), "{by_s}");
+        for number in 0..40u64 {
+            let now = jumped(16_000 + number, by_s);
+            deliver(&mut node, now, 1, &[&sent_at(now.unix_s(), number)]);
+        }
+        let settled = node.clock(jumped(17_000, by_s));
+        assert!(!settled.is_in_doubt(), "{by_s}: {settled:?}");
+        assert!(
+            node.clock(jumped(18_000, 0)).is_in_doubt(),
+            "it jumped back"
+        );
+    }
+}
+
 #[test]
 fn a_jump_of_the_clock_clears_what_was_known() {
     let mut node = with_peer(Config::default(), stranger(0.0));
