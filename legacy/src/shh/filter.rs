@@ -33,7 +33,7 @@ pub struct Filter {
 }
 
 /// Name of an installed filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FilterId(u64);
 
 /// An opened envelope.

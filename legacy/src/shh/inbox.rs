@@ -7,8 +7,10 @@
 //! ```
 //!
 //! A filter that nobody polls therefore costs no more than its box, and one greedy filter cannot empty the others: when all
-//! boxes together are full, the fullest one loses its oldest letter. The same content under another nonce is another
-//! envelope and comes again, as at every Go peer. Spec: Whisper v6 JSON-RPC, filters.
+//! boxes together are full, the fullest one loses its oldest letter. The same content in another envelope, which any relay
+//! can make, comes once: see `contents`. Spec: Whisper v6 JSON-RPC, filters; known problems, malleability.
+
+mod contents;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use std::sync::Arc;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
+use self::contents::Contents;
 use super::bloom::Bloom;
 use super::envelope::{Envelope, EnvelopeHash};
 use super::filter::{Filter, FilterId, Filters, Received, TooManyFilters, Via};
@@ -30,6 +33,7 @@ pub struct Inbox {
     /// The boxes by what they hold; the last is the fullest.
     by_size: BTreeSet<(usize, FilterId)>,
     bytes: usize,
+    contents: Contents,
     counters: Counters,
     rng: ChaCha20Rng,
 }
@@ -41,6 +45,8 @@ pub struct Counters {
     pub envelopes: u64,
     /// Letters that reached a box.
     pub delivered: u64,
+    /// Letters that a filter had already, by another envelope.
+    pub repeated: u64,
     /// Letters that left a box because it, or all of them together, were full.
     pub dropped: u64,
 }
@@ -62,6 +68,7 @@ impl Inbox {
             boxes: BTreeMap::new(),
             by_size: BTreeSet::new(),
             bytes: 0,
+            contents: Contents::default(),
             counters: Counters::default(),
             rng: ChaCha20Rng::from_seed(seed),
         }
@@ -102,7 +109,17 @@ impl Inbox {
     pub fn deliver(&mut self, envelope: &Arc<Envelope>, via: Via) -> Vec<Label> {
         self.counters.envelopes += 1;
         let mut reached = Vec::new();
-        for (id, letter) in self.filters.open(envelope, via) {
+        let opened = self.filters.open(envelope, via);
+        // What comes directly is asked for, again if its client likes.
+        let content = match via {
+            Via::Pool if !opened.is_empty() => Some(envelope.content_hash()),
+            Via::Pool | Via::Direct => None,
+        };
+        for (id, letter) in opened {
+            if content.is_some_and(|content| !self.contents.admit(content, envelope, id)) {
+                self.counters.repeated += 1;
+                continue;
+            }
             if let Some(label) = self.put(id, letter) {
                 reached.push(label);
             }

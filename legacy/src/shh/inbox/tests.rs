@@ -23,7 +23,9 @@ fn filter(byte: u8, direct: bool) -> Filter {
 }
 
 fn envelope(byte: u8, payload: &[u8], nonce: u64) -> Arc<Envelope> {
-    let mut rng = ChaCha20Rng::from_seed([byte; 32]);
+    let mut seed = [byte; 32];
+    seed[..8].copy_from_slice(&nonce.to_be_bytes());
+    let mut rng = ChaCha20Rng::from_seed(seed);
     let to = SealTo::Symmetric(&key(byte));
     let data = seal(to, payload, Padding::Verbatim(b"p"), None, &mut rng).unwrap();
     Arc::new(Draft::new(1_600_000_000, 10, Topic::default(), &data).finish(nonce))
@@ -60,13 +62,57 @@ fn a_letter_comes_once_until_it_is_taken() {
     assert_eq!(inbox.counters().delivered, 3);
 }
 
+/// The same content with other times and another nonce, as any relay can make it.
+fn made_over(envelope: &Envelope, nonce: u64) -> Arc<Envelope> {
+    let topic = envelope.topic();
+    Arc::new(Draft::new(1_600_000_009, 15, topic, envelope.data()).finish(nonce))
+}
+
 #[test]
-fn another_nonce_is_another_envelope() {
+fn a_content_comes_by_one_envelope() {
     let mut inbox = Inbox::new([1; 32]);
-    let label = inbox.install(filter(1, false)).unwrap();
-    inbox.deliver(&envelope(1, b"a", 0), Via::Pool);
-    inbox.deliver(&envelope(1, b"a", 1), Via::Pool);
-    assert_eq!(inbox.take(&label).unwrap().len(), 2);
+    let choosy = Filter {
+        min_pow: 1e9,
+        ..filter(1, false)
+    };
+    let early = inbox.install(filter(1, true)).unwrap();
+    let choosy = inbox.install(choosy).unwrap();
+    let first = envelope(1, b"a", 0);
+    assert_eq!(inbox.deliver(&first, Via::Pool), [early]);
+    assert_eq!(payloads(&mut inbox, &early), [b"a"]);
+    for nonce in 1..4 {
+        let again = made_over(&first, nonce);
+        assert_ne!(again.hash(), first.hash());
+        assert_eq!(inbox.deliver(&again, Via::Pool), []);
+    }
+    assert_eq!(inbox.counters().repeated, 3);
+    // Neither who came later, nor who asked for it, nor who did not want the first envelope loses anything.
+    let late = inbox.install(filter(1, false)).unwrap();
+    assert_eq!(inbox.deliver(&made_over(&first, 5), Via::Pool), [late]);
+    assert_eq!(inbox.deliver(&made_over(&first, 6), Via::Direct), [early]);
+    inbox.remove(&choosy);
+    let easier = inbox.install(filter(1, false)).unwrap();
+    assert_eq!(inbox.deliver(&first, Via::Pool), [early, easier]);
+    // The same text again is another content: its encryption differs.
+    assert_eq!(inbox.deliver(&envelope(1, b"a", 7), Via::Pool).len(), 3);
+}
+
+#[test]
+fn contents_are_forgotten_in_their_order() {
+    let (mut contents, filter) = (Contents::default(), FilterId::default());
+    let [one, two] = [0, 1].map(|nonce| envelope(1, b"a", nonce));
+    let content = |number: usize| {
+        let mut content = [0; 32];
+        content[..8].copy_from_slice(&number.to_be_bytes());
+        content
+    };
+    for number in 0..2 * contents::HOLDERS_MAX {
+        assert!(contents.admit(content(number), &one, filter));
+    }
+    assert_eq!(contents.holders(), contents::HOLDERS_MAX);
+    assert!(!contents.admit(content(2 * contents::HOLDERS_MAX - 1), &two, filter));
+    assert!(contents.admit(content(0), &two, filter), "long ago");
+    assert_eq!(contents.holders(), contents::HOLDERS_MAX);
 }
 
 #[test]
