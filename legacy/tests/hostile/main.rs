@@ -23,9 +23,13 @@
 //! | M18 | requests of any form, a thousand at once, syncs of strangers | `mail::m18_…` (4) |
 //! | M19 | direct messages without end | `mail::m19_…` (2) |
 //! | M20 | a handshake by the byte, a peer that never reads | `transport::m20_…` (2) |
+//!
+//! `bans`: what repeated offences lead to, and how that ends.
 #![cfg(feature = "shell")]
 #![allow(clippy::panic, reason = "a test says what went wrong by it")]
 
+mod attacker;
+mod bans;
 mod mail;
 mod transport;
 mod whisper;
