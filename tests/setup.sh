@@ -30,6 +30,8 @@ libclang || need libclang-dev
 if [ "$stage" = test ]; then
   command -v go >/dev/null || need golang-go
   command -v git >/dev/null || need git
+  command -v node >/dev/null || need nodejs
+  command -v npm >/dev/null || need npm
   if ! command -v python3 >/dev/null; then need python3; need python3-cryptography; fi
 fi
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the Go drivers around real peers into the directory given.
+# Builds the Go drivers around real peers into the directory given, and puts the packages of web3 there.
 set -eu
 if [ $# -ne 1 ]; then
   echo "usage: $0 DIRECTORY" >&2
@@ -20,3 +20,15 @@ done
 # The unmodified daemon, with a real mailserver.
 echo "interop: building statusd"
 (cd "$here/status" && CGO_ENABLED=1 CGO_CFLAGS="-O2 -g -w" go build -trimpath -o "$target/ferry-interop-statusd" github.com/status-im/status-go/cmd/statusd)
+# What programs used with geth --shh. Its lock file says which packages, and their hashes; their scripts do not run.
+if ! command -v npm >/dev/null; then
+  echo "interop: npm is missing. Run: apt-get install -y nodejs npm" >&2
+  exit 1
+fi
+web3="$target/web3"
+if [ -d "$web3/node_modules" ] && cmp -s "$here/web3/package-lock.json" "$web3/package-lock.json"; then exit 0; fi
+echo "interop: installing web3-shh"
+rm -rf "$web3"
+mkdir -p "$web3"
+cp "$here/web3/package.json" "$here/web3/package-lock.json" "$web3/"
+(cd "$web3" && npm ci --ignore-scripts --no-audit --no-fund --prefer-offline --loglevel=error) || { rm -rf "$web3"; exit 1; }

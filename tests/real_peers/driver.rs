@@ -153,6 +153,14 @@ impl Driver {
         self.child.wait().expect("the child ends");
     }
 
+    /// Stops the child where it is, or lets it go on.
+    pub(crate) fn freeze(&self, frozen: bool) {
+        let signal = if frozen { "-STOP" } else { "-CONT" };
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &id]).status();
+        assert!(sent.expect("a shell's tools").success());
+    }
+
     /// All events so far that fit, taken.
     pub(crate) fn take(&mut self, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
         while let Ok(line) = self.lines.try_recv() {

@@ -13,6 +13,7 @@
 //! | `direct`, `light` | direct messages and trust; light nodes |
 //! | `skewed` | a node of ours whose clock is wrong |
 //! | `vectors` | what it says to the test vectors |
+//! | `web3` | a program that was written for `geth --shh`, through the npm package web3-shh |
 
 mod connection;
 mod demands;
@@ -23,11 +24,12 @@ mod light;
 mod messages;
 pub(crate) mod ours;
 mod relay;
-mod rpc;
-mod scripted;
+pub(crate) mod rpc;
+pub(crate) mod scripted;
 pub(crate) mod skewed;
 pub(crate) mod theirs;
 mod vectors;
+mod web3;
 
 use std::time::Duration;
 

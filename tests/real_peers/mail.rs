@@ -7,9 +7,13 @@
 //! | `status_client` | a client of status-go asks our server |
 //! | `geth` | go-ethereum's client and server, which know only the raw form |
 //! | `sync` | ours and statusd copy from each other |
+//! | `limits` | one script of requests for ours and for statusd |
+//! | `killed` | `ferry run` as a mailserver, killed while envelopes arrive |
 
 mod from_statusd;
 mod geth;
+mod killed;
+mod limits;
 mod status_client;
 mod statusd;
 mod sync;

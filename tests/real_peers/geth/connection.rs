@@ -15,13 +15,15 @@
 //! | 10: connected already, ourselves | `handshakes::a_second_connection_and_one_to_itself_are_refused` |
 //! | 11: nothing shared | `who_speaks_only_eth_is_useless_both_ways`, `handshakes::who_speaks_something_else_is_useless` |
 //! | 12: several capabilities | `whisper_behind_another_capability` |
-//! | 13: code 143 | `rlpx` `the_last_code_is_two_bytes_on_the_wire` |
-//! | 14: the other end is killed | `a_killed_geth_is_noticed_and_found_again`, `rlpx` `pings_keep_a_connection_and_silence_ends_it` |
+//! | 13: code 143 | `direct::geth_writes_to_us_directly…`, `direct::we_write_to_geth_directly…`, `rlpx` `the_last_code_is_two_bytes_on_the_wire` |
+//! | 14: the other end is killed, or hangs | `a_killed_geth_is_noticed_and_found_again`, `a_geth_that_hangs_is_given_up_and_found_again`, `rlpx` `pings_keep_a_connection_and_silence_ends_it` |
 //! | 15: fast reconnects | `two_fast_reconnects_from_loopback`, `peers` `full_peers_and_public_addresses_get_a_longer_pause` |
 //! | 16, 17, 18, 21: forms of Status | `handshakes::every_form_of_status_is_accepted`, `shh` `tolerated_forms_of_status`; our six fields: `we_dial_geth` |
 //! | 19: a bloom filter of zeros | `demands::geth_gets_only_the_topics_of_its_bloom_filter` |
 //! | 20: two light nodes | `handshakes::two_light_nodes_part` |
-//! | 49, 50: who is found is dialled, or not | `who_is_discovered_is_dialled`, `peers` `what_must_hold_holds_after_every_step`; the packets: `discovery` |
+//! | 49: what is said before and after the proof | `discovery::geth_answers_after_mutual_pings…`, `discovery::geth_gets_answers_from_us`, `vectors/discv4` |
+//! | 50: neighbours that cannot be believed | `discovery::neighbours_at_low_ports_and_off_the_curve_are_ignored`, `discv4` `neighbours_that_cannot_be_known_are_not_believed` |
+//! | who is found is dialled, or not | `who_is_discovered_is_dialled`, `peers` `what_must_hold_holds_after_every_step` |
 
 use std::time::{Duration, Instant};
 
@@ -196,6 +198,27 @@ fn a_killed_geth_is_noticed_and_found_again() {
         (Direction::Dialled, Kind::Static)
     );
     assert!(again.peer(&ours.id()).is_some());
+}
+
+/// Its system still acknowledges what we send, so that only its silence tells: 30 s of it.
+#[test]
+fn a_geth_that_hangs_is_given_up_and_found_again() {
+    let mut ours = Ours::start(1, |_| {});
+    let mut geth = Geth::start(&[]);
+    connect(Dialler::Ours, &mut ours, &mut geth);
+    geth.freeze(true);
+    let lost = ours.wait_for(2 * PATIENCE, |event| match event {
+        Event::PeerDown { .. } => Some(()),
+        _ => None,
+    });
+    geth.freeze(false);
+    assert_eq!(lost, Some(()), "it waits for ever");
+    let closed = ours.counters().closed;
+    assert_eq!(closed.get("read_timeout"), Some(&1), "{closed:?}");
+    wait_until("second connection", 2 * PATIENCE, || {
+        !ours.peers().is_empty()
+    });
+    assert_eq!(ours.peer(&geth.id).kind, Kind::Static);
 }
 
 /// go-ethereum refuses who comes back within 30 s, but not on loopback; nor do we.

@@ -1,9 +1,10 @@
 //! Discovery: our packets at go-ethereum's socket, its questions at ours, and both finding each other through a third node.
 
+use std::any::Any;
 use std::net::{SocketAddr, UdpSocket};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use legacy::discv4::endpoint::Endpoint;
+use legacy::discv4::endpoint::{Endpoint, Neighbour};
 use legacy::discv4::packet::{Message, Packet, decode};
 use legacy::enode::Enode;
 use legacy::enr::Record;
@@ -120,6 +121,118 @@ impl Raw {
 fn soon() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.expect("a clock after 1970").as_secs() + 20
+}
+
+/// A node that answers everything by the rules, and names whom it likes.
+struct Liar {
+    socket: UdpSocket,
+    key: SecretKey,
+    asked: bool,
+}
+
+impl Liar {
+    fn new(number: u8, at: &str) -> Self {
+        let socket = UdpSocket::bind(at).expect("a free port");
+        socket
+            .set_read_timeout(Some(Duration::from_millis(20)))
+            .expect("a timeout that is not zero");
+        let key = SecretKey::from_bytes(&[number; 32]).expect("any small number is a key");
+        Self {
+            socket,
+            key,
+            asked: false,
+        }
+    }
+
+    fn neighbour(&self) -> Neighbour {
+        let own = self.socket.local_addr().expect("it is bound");
+        Neighbour {
+            endpoint: Endpoint::new(own, own.port()),
+            public_key: self.key.public().to_bytes(),
+        }
+    }
+
+    fn enode(&self) -> String {
+        let own = self.socket.local_addr().expect("it is bound");
+        Enode::new(self.key.public(), own).to_string()
+    }
+
+    /// Answers what has come, if anything has.
+    fn turn(&mut self, names: &[Neighbour]) {
+        let mut bytes = [0; 2000];
+        let Ok((len, from)) = self.socket.recv_from(&mut bytes) else {
+            return;
+        };
+        let packet = decode(&bytes[..len]).expect("what it sends is good");
+        let own = self.neighbour().endpoint;
+        let to = Endpoint::new(from, 0);
+        let answers = match packet.message {
+            Message::Ping { .. } => vec![
+                Message::Pong {
+                    to,
+                    ping: packet.hash,
+                    expiration: soon(),
+                    record_seq: None,
+                },
+                Message::Ping {
+                    version: 4,
+                    from: own,
+                    to,
+                    expiration: soon(),
+                    record_seq: None,
+                },
+            ],
+            Message::FindNode { .. } => {
+                self.asked = true;
+                vec![Message::Neighbours {
+                    nodes: names.to_vec(),
+                    expiration: soon(),
+                }]
+            }
+            _ => Vec::new(),
+        };
+        for answer in answers {
+            let (bytes, _) = answer.encode(&self.key);
+            self.socket.send_to(&bytes, from).expect("it is sent");
+        }
+    }
+}
+
+/// Case 50, the same for both: of three that are named, the node at a low port and the one without a key hear nothing.
+#[test]
+fn neighbours_at_low_ports_and_off_the_curve_are_ignored() {
+    let run = |number: u8, start: &dyn Fn(&str) -> Box<dyn Any>| {
+        let mut boot = Liar::new(70 + number, "127.0.0.1:0");
+        let mut witness = Liar::new(80 + number, "127.0.0.1:0");
+        let at = format!("127.0.0.{}:1024", 9 + number);
+        let low = Liar::new(90 + number, &at);
+        let hidden = Liar::new(100 + number, "127.0.0.1:0");
+        let mut off_curve = hidden.neighbour();
+        off_curve.public_key[63] ^= 1;
+        let names = [low.neighbour(), off_curve, witness.neighbour()];
+        let _node = start(&boot.enode());
+        wait_until("a question to whom it was told of", 2 * PATIENCE, || {
+            boot.turn(&names);
+            witness.turn(&[]);
+            witness.asked
+        });
+        // What it asks the witness again comes after whatever it would have asked the others.
+        witness.asked = false;
+        boot.asked = false;
+        wait_until("another question", 2 * PATIENCE, || {
+            boot.turn(&names);
+            witness.turn(&[]);
+            witness.asked || boot.asked
+        });
+        for unheard in [low, hidden] {
+            let heard = unheard.socket.recv_from(&mut [0; 2000]);
+            assert!(heard.is_err(), "{heard:?}");
+        }
+    };
+    run(0, &|boot| Box::new(ours(67, &[boot], true)));
+    run(1, &|boot| {
+        Box::new(Finder::start(&["--alone", "--bootnodes", boot]))
+    });
 }
 
 /// Case 49, from our side of the wire.

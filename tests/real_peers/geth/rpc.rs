@@ -26,7 +26,7 @@ const OWN_FACTS: &[(&str, &str)] = &[
 ];
 
 /// One of the two, reached over one transport.
-struct Side {
+pub(super) struct Side {
     endpoints: Endpoints,
     line: Line,
     /// What the placeholders of the transcript stand for.
@@ -34,14 +34,14 @@ struct Side {
 }
 
 #[derive(Clone)]
-struct Endpoints {
-    http: String,
-    ws: String,
+pub(super) struct Endpoints {
+    pub(super) http: String,
+    pub(super) ws: String,
     ipc: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Transport {
+pub(super) enum Transport {
     Http,
     Ws,
     Ipc,
@@ -123,7 +123,7 @@ impl Line {
 }
 
 impl Side {
-    fn new(endpoints: Endpoints, transport: Transport) -> Self {
+    pub(super) fn new(endpoints: Endpoints, transport: Transport) -> Self {
         let line = Line::open(&endpoints, transport);
         let mut side = Self {
             endpoints,
@@ -172,15 +172,22 @@ impl Side {
 }
 
 /// `ferry run` with the role whisper, killed when the test ends.
-struct Ferry {
+pub(crate) struct Ferry {
     child: Child,
-    _dir: tempfile::TempDir,
-    endpoints: Endpoints,
-    enode: String,
+    dir: PathBuf,
+    _base: tempfile::TempDir,
+    set: Vec<String>,
+    pub(super) endpoints: Endpoints,
+    pub(crate) enode: String,
 }
 
 impl Ferry {
-    fn start(place: u64) -> Self {
+    pub(super) fn start(place: u64) -> Self {
+        Self::start_with(place, MIN_POW, &[])
+    }
+
+    /// With more of the configuration set than the ports.
+    pub(crate) fn start_with(place: u64, min_pow: f64, more: &[&str]) -> Self {
         let base = tempfile::tempdir().expect("a directory");
         let mut reserved = Reservations::new(place)
             .and_then(|mut ports| ports.reserve())
@@ -189,50 +196,75 @@ impl Ferry {
         reserved.release();
         std::mem::forget(reserved);
         let dir = base.path().join("node");
-        let ferry = || Command::new(env!("CARGO_BIN_EXE_ferry"));
-        let mut init = ferry();
+        let mut init = Command::new(env!("CARGO_BIN_EXE_ferry"));
         init.args(["init", "--role", "whisper", "--dir"]).arg(&dir);
-        assert!(
-            init.stdout(Stdio::null())
-                .status()
-                .expect("it runs")
-                .success()
-        );
-        let set = [
+        let made = init.stdout(Stdio::null()).status().expect("it runs");
+        assert!(made.success());
+        let mut set = vec![
             format!("whisper.listen=127.0.0.1:{}", ports.whisper),
             format!("api.listen=127.0.0.1:{}", ports.api),
             format!("rpc.http=127.0.0.1:{}", ports.rpc_http),
             format!("rpc.ws=127.0.0.1:{}", ports.rpc_ws),
-            format!("whisper.min_pow={MIN_POW}"),
+            format!("whisper.min_pow={min_pow}"),
         ];
-        let mut run = ferry();
-        run.args(["run", "--dir"]).arg(&dir);
+        set.extend(more.iter().map(|more| (*more).to_owned()));
+        let endpoints = Endpoints {
+            http: format!("http://127.0.0.1:{}", ports.rpc_http),
+            ws: format!("ws://127.0.0.1:{}", ports.rpc_ws),
+            ipc: dir.join("ferry.ipc"),
+        };
+        let mut ferry = Self {
+            child: Self::run(&dir, &set, &endpoints),
+            dir,
+            _base: base,
+            set,
+            endpoints,
+            enode: String::new(),
+        };
+        let info = ferry.node_info();
+        ferry.enode = info["enode"].as_str().expect("it listens").to_owned();
+        ferry
+    }
+
+    /// Starts the process and waits until it answers.
+    fn run(dir: &Path, set: &[String], endpoints: &Endpoints) -> Child {
+        let mut run = Command::new(env!("CARGO_BIN_EXE_ferry"));
+        run.args(["run", "--dir"]).arg(dir);
         set.iter().for_each(|set| {
             run.args(["--set", set]);
         });
         let quiet = run.stdin(Stdio::null()).stdout(Stdio::null());
-        let child = quiet.stderr(Stdio::null()).spawn().expect("it starts");
-        let ipc = dir.join("ferry.ipc");
+        let mut child = quiet.stderr(Stdio::null()).spawn().expect("it starts");
         let start = Instant::now();
-        while UnixStream::connect(&ipc).is_err() {
+        while UnixStream::connect(&endpoints.ipc).is_err() {
+            let ended = child.try_wait().expect("a child");
+            assert!(ended.is_none(), "ferry has ended: {ended:?}");
             assert!(start.elapsed() < PATIENCE, "ferry does not answer");
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
-        let endpoints = Endpoints {
-            http: format!("http://127.0.0.1:{}", ports.rpc_http),
-            ws: format!("ws://127.0.0.1:{}", ports.rpc_ws),
-            ipc,
-        };
-        let mut ferry = Self {
-            child,
-            _dir: base,
-            endpoints,
-            enode: String::new(),
-        };
-        let mut side = Side::new(ferry.endpoints.clone(), Transport::Ipc);
-        let info = side.result("admin_nodeInfo", json!([]));
-        ferry.enode = info["enode"].as_str().expect("it listens").to_owned();
-        ferry
+        child
+    }
+
+    fn node_info(&self) -> Value {
+        let mut side = Side::new(self.endpoints.clone(), Transport::Ipc);
+        side.result("admin_nodeInfo", json!([]))
+    }
+
+    /// Its id as go-ethereum writes it.
+    pub(crate) fn id(&self) -> String {
+        let id = self.node_info()["id"].clone();
+        id.as_str().expect("an id").to_owned()
+    }
+
+    /// Ends it as `kill -9` does.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    /// The same node, in its directory and on its ports.
+    pub(crate) fn start_again(&mut self) {
+        self.child = Self::run(&self.dir, &self.set, &self.endpoints);
     }
 }
 
@@ -243,7 +275,7 @@ impl Drop for Ferry {
     }
 }
 
-fn geth(dir: &Path) -> (Driver, Endpoints) {
+pub(super) fn geth(dir: &Path) -> (Driver, Endpoints) {
     let dir = dir.to_str().expect("a plain path");
     let min_pow = MIN_POW.to_string();
     let (driver, ready) = Driver::go("geth", "rpcpeer", &["--dir", dir, "--min-pow", &min_pow]);
@@ -257,7 +289,7 @@ fn geth(dir: &Path) -> (Driver, Endpoints) {
 }
 
 /// Random names become one word each, so that the rest can be compared.
-fn shape(value: &Value) -> Value {
+pub(super) fn shape(value: &Value) -> Value {
     match value {
         Value::String(text) => {
             let digits = text.trim_start_matches("0x");
@@ -280,7 +312,7 @@ fn shape(value: &Value) -> Value {
 }
 
 /// The kinds of values alone.
-fn kinds(value: &Value) -> Value {
+pub(super) fn kinds(value: &Value) -> Value {
     match value {
         Value::String(_) => json!("text"),
         Value::Number(_) => json!("number"),
@@ -672,14 +704,7 @@ fn messages_cross_and_look_the_same() {
     let ferry = Ferry::start(2_200);
     let mut theirs = Side::new(theirs, Transport::Http);
     let mut ours = Side::new(ferry.endpoints.clone(), Transport::Http);
-    theirs.result("admin_addPeer", json!([ferry.enode]));
-    let start = Instant::now();
-    for side in [&mut theirs, &mut ours] {
-        while side.result("admin_peers", json!([])) == json!([]) {
-            assert!(start.elapsed() < PATIENCE, "they do not meet");
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-    }
+    meet(&mut theirs, &mut ours, &ferry);
     let peers = [
         theirs.result("admin_peers", json!([])),
         ours.result("admin_peers", json!([])),
@@ -688,6 +713,18 @@ fn messages_cross_and_look_the_same() {
 
     cross(&mut theirs, &mut ours);
     cross(&mut ours, &mut theirs);
+}
+
+/// Connects the two, and waits until both say so.
+pub(super) fn meet(theirs: &mut Side, ours: &mut Side, ferry: &Ferry) {
+    theirs.result("admin_addPeer", json!([ferry.enode]));
+    let start = Instant::now();
+    for side in [theirs, ours] {
+        while side.result("admin_peers", json!([])) == json!([]) {
+            assert!(start.elapsed() < PATIENCE, "they do not meet");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
 }
 
 /// One posts, the other polls and is told: by a shared key and signed, then to a public key and padded.

@@ -30,6 +30,11 @@ impl Geth {
         Self { driver, enode, id }
     }
 
+    /// Stops it as a machine that hangs: its connections stay open and say nothing. Or lets it go on.
+    pub(crate) fn freeze(&self, frozen: bool) {
+        self.driver.freeze(frozen);
+    }
+
     /// Kills it without a goodbye.
     pub(crate) fn kill(self) {
         self.driver.kill();
