@@ -27,7 +27,10 @@ fi
 # Longer inputs say nothing new and take longer.
 case $target in
   packet | envelope) longest=1500 ;;
-  discv4) longest=1280 ;;
+  discv4) longest=1281 ;;
+  opener) longest=1100 ;;
+  enr_pairs) longest=310 ;;
+  signature) longest=100 ;;
   mail) longest=1024 ;;
   mix-descriptor) longest=1500 ;;
   mix-frame | mix-message) longest=4000 ;;

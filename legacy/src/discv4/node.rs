@@ -140,6 +140,8 @@ pub struct Node {
     predictor: Predictor,
     pings: BTreeMap<(IpAddr, NodeId), Ping>,
     requests: BTreeMap<(IpAddr, NodeId), Request>,
+    /// No question is given up before this: what arrives need not look through them.
+    expire_at: Option<Instant>,
     walk: Walk,
     upkeep: Upkeep,
     outputs: VecDeque<Output>,
@@ -215,6 +217,7 @@ impl Node {
             predictor: Predictor::new(),
             pings: BTreeMap::new(),
             requests: BTreeMap::new(),
+            expire_at: None,
             walk: Walk::new(),
             upkeep: Upkeep::new(now, &config.bootnodes, &config.seeds),
             outputs: VecDeque::new(),
@@ -261,10 +264,7 @@ impl Node {
 
     /// When the next [`Input::Tick`] is due.
     pub fn next_deadline(&self) -> Instant {
-        let pings = self.pings.values().map(|ping| ping.deadline);
-        let requests = self.requests.values().map(|request| request.deadline);
-        pings
-            .chain(requests)
+        self.deadlines()
             .chain(self.walk.deadlines())
             .fold(self.upkeep.next_deadline(), Instant::min)
     }
@@ -313,7 +313,7 @@ impl Node {
             self.local.record.seq(),
         );
         let hash = self.send(contact.udp(), &message);
-        let deadline = now.mono + REPLY_TIMEOUT;
+        let deadline = self.deadline(now);
         self.pings.insert(
             at,
             Ping {
@@ -326,8 +326,18 @@ impl Node {
         );
     }
 
+    /// When a question of now is given up.
+    fn deadline(&mut self, now: Now) -> Instant {
+        let deadline = now.mono + REPLY_TIMEOUT;
+        self.expire_at.get_or_insert(deadline);
+        deadline
+    }
+
     /// Gives up questions that got no answer.
     fn expire(&mut self, now: Now) {
+        if self.expire_at.is_none_or(|at| now.mono < at) {
+            return;
+        }
         let late = |deadline: Instant| deadline <= now.mono;
         self.requests.retain(|_, request| !late(request.deadline));
         let silent: Vec<(IpAddr, NodeId)> = self
@@ -347,6 +357,12 @@ impl Node {
                 Why::LastCheck => self.table.gone(now.mono, &ping.contact.id()),
             }
         }
+        self.expire_at = self.deadlines().min();
+    }
+
+    fn deadlines(&self) -> impl Iterator<Item = Instant> {
+        let pings = self.pings.values().map(|ping| ping.deadline);
+        pings.chain(self.requests.values().map(|request| request.deadline))
     }
 
     /// Pings under way to one address.

@@ -140,6 +140,7 @@ impl Discovery {
                     Ok((len, from)) => {
                         let bytes = &datagram[..len];
                         self.node.handle(now(), Input::Datagram { from, bytes });
+                        self.hear_more(&mut datagram);
                     }
                     // An ICMP message about something that was sent; there is nothing to be done.
                     Err(_) => sleep(TICK_MIN).await,
@@ -163,6 +164,18 @@ impl Discovery {
         if let Some((stop, task)) = gateway {
             drop(stop);
             let _ = task.await;
+        }
+    }
+
+    /// Some of those that came with a datagram: a turn costs more than most of them, and what the system has no room for
+    /// is lost.
+    fn hear_more(&mut self, datagram: &mut [u8]) {
+        for _ in 1..DATAGRAMS_PER_TURN {
+            let Ok((len, from)) = self.socket.try_recv_from(datagram) else {
+                return;
+            };
+            let bytes = &datagram[..len];
+            self.node.handle(now(), Input::Datagram { from, bytes });
         }
     }
 
@@ -258,6 +271,8 @@ const ASK_INTERVAL: Duration = Duration::from_secs(2);
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(250);
 /// The core is never asked more often than this whether something is due.
 const TICK_MIN: Duration = Duration::from_millis(1);
+/// Datagrams that are heard in one turn: a quarter of what the system keeps for us, and some milliseconds at most.
+const DATAGRAMS_PER_TURN: usize = 64;
 /// Answers of a gateway that wait: it is asked once in a quarter of an hour.
 const MAPPED_MAX: usize = 1;
 

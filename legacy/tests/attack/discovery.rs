@@ -388,8 +388,9 @@ const WORKERS: u8 = 8;
 const FORGED: u8 = 8;
 /// Datagrams of a kind that are signed beforehand.
 const PREPARED: usize = 128;
-/// Datagrams at once: those of all workers together fit what the system keeps for the node.
-const BURST: usize = 16;
-const PAUSE: Duration = Duration::from_millis(5);
+/// Datagrams at once, and the pause after them: at most 8,000 a second of all workers. Those that come at once fit what the
+/// system keeps for the node; beyond what a machine can take in, datagrams are lost whatever a node does.
+const BURST: usize = 8;
+const PAUSE: Duration = Duration::from_millis(8);
 /// A pong that is quicker than this is as good as any: nodes wait 500 ms for one.
 const UNNOTICED_US: u64 = 5_000;

@@ -9,7 +9,7 @@ use super::super::endpoint::{Endpoint, Neighbour, check_relayed, is_lan};
 use super::super::gate::Turned;
 use super::super::packet::{Hash, Message, Unverified};
 use super::super::proof::{FIRST_ID, LAST_ID};
-use super::super::{BUCKET_LEN_MAX, Contact, NEIGHBOURS_PER_PACKET_MAX, REPLY_TIMEOUT};
+use super::super::{BUCKET_LEN_MAX, Contact, NEIGHBOURS_PER_PACKET_MAX};
 use super::{Node, Output, Request, Why, expiration};
 use crate::enr::Record;
 use crate::identity::{NodeId, PublicKey};
@@ -264,7 +264,7 @@ impl Node {
         }
         let expiration = expiration(now);
         let hash = self.send(contact.udp(), &Message::EnrRequest { expiration });
-        let deadline = now.mono + REPLY_TIMEOUT;
+        let deadline = self.deadline(now);
         self.requests.insert(
             at,
             Request {
