@@ -231,7 +231,7 @@ fn family(name: &str) -> Options {
     options
 }
 
-fn open_failed(path: &Path, error: &rocksdb::Error) -> StartError {
+pub(crate) fn open_failed(path: &Path, error: &rocksdb::Error) -> StartError {
     let why = error.to_string();
     let path = path.to_owned();
     // By another process, or by this one.
@@ -244,14 +244,14 @@ fn open_failed(path: &Path, error: &rocksdb::Error) -> StartError {
     }
 }
 
-fn broken(path: &Path, why: String) -> StartError {
+pub(crate) fn broken(path: &Path, why: String) -> StartError {
     StartError::Database {
         path: path.to_owned(),
         why,
     }
 }
 
-fn damaged(path: &Path, why: &str) -> StartError {
+pub(crate) fn damaged(path: &Path, why: &str) -> StartError {
     StartError::DatabaseCorrupt {
         path: path.to_owned(),
         why: why.to_owned(),

@@ -143,7 +143,7 @@ fn write_ready(f: &mut fmt::Formatter<'_>, ready: &Value) -> fmt::Result {
         "the devnet is ready in {}",
         ready["dir"].as_str().unwrap_or("?")
     )?;
-    for group in ["whisper", "relays", "bridges", "edges"] {
+    for group in ["whisper", "relays", "mailboxes", "bridges", "edges"] {
         for node in ready[group].as_array().into_iter().flatten() {
             let text = |field: &str| node[field].as_str().unwrap_or("").to_owned();
             let address = match text("enode") {

@@ -203,6 +203,11 @@ impl Directory {
         self.path.join("archive")
     }
 
+    /// `mailbox/`.
+    pub fn mailbox(&self) -> PathBuf {
+        self.path.join("mailbox")
+    }
+
     fn marker(&self) -> PathBuf {
         self.path.join(MARKER)
     }

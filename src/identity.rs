@@ -118,12 +118,12 @@ pub fn descriptor(settings: &Settings, keys: &Keys) -> Result<Option<Descriptor>
     let capabilities = Capabilities {
         relay: roles.has(Role::Relay),
         bridge: roles.has(Role::Bridge),
-        mailbox: false,
+        mailbox: roles.has(Role::Mailbox),
     };
     let (Some(identity), Some(mix)) = (&keys.libp2p, &keys.mix) else {
         return Ok(None);
     };
-    if !capabilities.relay && !capabilities.bridge {
+    if !roles.is_called() {
         return Ok(None);
     }
     let gateway = keys.gateway.as_ref().filter(|_| capabilities.bridge);

@@ -3,8 +3,8 @@
 //! | file | key | who needs it |
 //! |---|---|---|
 //! | `keys/devp2p` | secp256k1 node key of RLPx | edge, bridge, whisper |
-//! | `keys/libp2p` | secp256k1 identity of libp2p and of the descriptor; never the same as devp2p's | edge, bridge, relay |
-//! | `keys/mix` | X25519 key of Sphinx | edge, bridge, relay |
+//! | `keys/libp2p` | secp256k1 identity of libp2p and of the descriptor; never the same as devp2p's | edge, bridge, relay, mailbox |
+//! | `keys/mix` | X25519 key of Sphinx | edge, bridge, relay, mailbox |
 //! | `keys/gateway` | X25519 key of the gateway protocol | bridge |
 //!
 //! A file holds 64 hexadecimal digits and a line feed, and is made with mode 0600 in one step. A

@@ -20,6 +20,7 @@
 
 pub mod api;
 pub mod archive;
+pub mod cells;
 pub mod cli;
 pub mod config;
 pub mod devnet;

@@ -6,6 +6,7 @@
 //! relay     -               yes         -                  -
 //! bridge    yes             yes         bridge::Engine     RocksDB
 //! edge      yes (loopback)  yes         gateway::Client    RocksDB
+//! mailbox   -               yes         mailbox::Server    RocksDB, its own
 //! ```
 //!
 //! Three bounded channels lead each way between a network and a core: events into it, and two queues out of it. Nothing
@@ -16,6 +17,7 @@ mod bridge;
 mod core;
 mod edge;
 mod mail;
+mod mailbox;
 mod parts;
 mod rpc;
 mod snapshot;
@@ -52,6 +54,7 @@ pub struct Running {
     core: Option<Core>,
     store: Option<Arc<RocksStore>>,
     snapshots: JoinHandle<()>,
+    mailbox: Option<mailbox::Mailbox>,
     rpc: Option<Server>,
     // Events that no core reads: of a plain Whisper node, of a relay.
     idle: JoinSet<()>,
@@ -78,6 +81,12 @@ pub async fn start(
     let mut whisper = parts::whisper(&settings, &directory, &keys).await?;
     let mut mix = parts::mix(&settings, &directory, &keys, &topology)?;
 
+    let mailbox = match &mix {
+        Some(mix) if roles.has(Role::Mailbox) => {
+            Some(mailbox::start(&settings, &directory, &mix.handle).await?)
+        }
+        _ => None,
+    };
     let watching = Watching {
         ledger: ledger.clone(),
         metrics: metrics.clone(),
@@ -111,6 +120,7 @@ pub async fn start(
         whisper.as_ref(),
         mix.as_ref(),
         core.as_ref(),
+        mailbox.as_ref(),
         store.clone(),
     );
     let first = sources.take().await;
@@ -128,6 +138,7 @@ pub async fn start(
         core,
         store,
         snapshots,
+        mailbox,
         rpc: server,
         idle,
     })
@@ -193,6 +204,9 @@ impl Running {
         }
         if let Some(mix) = self.mix.take() {
             mix.handle.shutdown().await;
+        }
+        if let Some(mailbox) = self.mailbox.take() {
+            mailbox.stop().await;
         }
         if let Some(whisper) = self.whisper.take() {
             whisper.stop().await;

@@ -15,13 +15,21 @@ pub enum Role {
     Bridge,
     /// Forwards packets of the mixnet.
     Relay,
+    /// Keeps messages for those who are offline.
+    Mailbox,
     /// A plain Whisper node.
     Whisper,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 4] = [Self::Edge, Self::Bridge, Self::Relay, Self::Whisper];
+    pub const ALL: [Self; 5] = [
+        Self::Edge,
+        Self::Bridge,
+        Self::Relay,
+        Self::Mailbox,
+        Self::Whisper,
+    ];
 
     /// Its name on the command line and in the configuration.
     pub fn as_str(self) -> &'static str {
@@ -29,6 +37,7 @@ impl Role {
             Self::Edge => "edge",
             Self::Bridge => "bridge",
             Self::Relay => "relay",
+            Self::Mailbox => "mailbox",
             Self::Whisper => "whisper",
         }
     }
@@ -41,7 +50,7 @@ impl FromStr for Role {
         Self::ALL
             .into_iter()
             .find(|role| role.as_str() == text)
-            .ok_or_else(|| format!("{text:?} is no role: edge, bridge, relay or whisper"))
+            .ok_or_else(|| format!("{text:?} is no role: edge, bridge, relay, mailbox or whisper"))
     }
 }
 
@@ -69,7 +78,8 @@ impl Roles {
         roles.dedup();
         if roles.is_empty() {
             return Err(
-                "a node needs at least one role: edge, bridge, relay or whisper".to_owned(),
+                "a node needs at least one role: edge, bridge, relay, mailbox or whisper"
+                    .to_owned(),
             );
         }
         let on_whisper = roles
@@ -102,7 +112,12 @@ impl Roles {
 
     /// Whether the node takes part in the mixnet.
     pub fn speaks_mix(&self) -> bool {
-        self.has(Role::Edge) || self.has(Role::Bridge) || self.has(Role::Relay)
+        self.has(Role::Edge) || self.is_called()
+    }
+
+    /// Whether others send packets of the mixnet to the node by its descriptor.
+    pub fn is_called(&self) -> bool {
+        self.has(Role::Bridge) || self.has(Role::Relay) || self.has(Role::Mailbox)
     }
 
     /// In their order.
@@ -142,9 +157,9 @@ mod tests {
 
     #[test]
     fn order_and_repetition_do_not_matter() {
-        let roles: Roles = "whisper, relay,bridge,relay".parse().unwrap();
-        assert_eq!(roles.to_string(), "bridge,relay,whisper");
-        assert_eq!(roles, "relay,bridge,whisper".parse().unwrap());
+        let roles: Roles = "whisper, mailbox,relay,bridge,relay".parse().unwrap();
+        assert_eq!(roles.to_string(), "bridge,relay,mailbox,whisper");
+        assert_eq!(roles, "relay,bridge,whisper,mailbox".parse().unwrap());
     }
 
     #[test]
@@ -162,7 +177,7 @@ mod tests {
 
     #[test]
     fn unknown_and_missing_names_are_refused() {
-        for text in ["", "edges", "mailbox", "Edge", "edge,,relay"] {
+        for text in ["", "edges", "mailboxes", "Edge", "edge,,relay"] {
             assert!(text.parse::<Roles>().is_err(), "{text:?}");
         }
         assert!(Roles::check([]).is_err());

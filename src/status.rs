@@ -46,6 +46,8 @@ pub struct NodeStatus {
     pub bridge: Option<BridgeStatus>,
     /// For role edge.
     pub edge: Option<EdgeStatus>,
+    /// For role mailbox.
+    pub mailbox: Option<MailboxStatus>,
     /// What is wrong besides what follows from the above: a disk that is full, a clock that jumped.
     pub troubles: Vec<Cause>,
 }
@@ -138,6 +140,25 @@ pub struct BridgeStatus {
     pub deliveries_waiting: usize,
     /// Posts that are not in Whisper yet.
     pub posts_open: usize,
+    /// Edges that have been silent for long.
+    pub clients_away: usize,
+    /// Envelopes that are left for them in mailboxes, each edge counted.
+    pub messages_left: usize,
+    /// Parts of them that are still on their way there.
+    pub payloads_leaving: usize,
+}
+
+/// What a mailbox adds.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct MailboxStatus {
+    /// Cells that it keeps.
+    pub cells: usize,
+    /// Bytes that they take.
+    pub bytes: u64,
+    /// Requests for cells since the start.
+    pub gets: u64,
+    /// Cells that were there, of those that it sent.
+    pub found: u64,
 }
 
 /// What an edge adds.
@@ -161,6 +182,10 @@ pub struct EdgeStatus {
     pub reply_blocks: usize,
     /// Envelopes of the client whose receipt is not in yet.
     pub posts_pending: usize,
+    /// Chains of mailbox boxes that are followed, one for each registration.
+    pub chains: usize,
+    /// Envelopes that came from mailboxes since the start.
+    pub from_mailboxes: u64,
 }
 
 /// How far the local client of an edge is.

@@ -91,6 +91,7 @@ fn snapshot() -> Snapshot {
                 bridge: Some("02".into()),
                 ..EdgeStatus::default()
             }),
+            mailbox: None,
             troubles: vec![],
         },
         readings,

@@ -183,7 +183,7 @@ fn a_command_line_that_makes_no_sense_exits_with_2() {
         &["run"],
         &["nothing"],
         &[],
-        &["devnet", "--mailboxes", "1"],
+        &["devnet", "--mailboxes", "41"],
         &["devnet", "--preset", "quick"],
         &["devnet", "--whisper-peer", "enode://"],
         &["send", "--peer", point, "--password", "x"],

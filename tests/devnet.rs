@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "devnet/mailbox.rs"]
+mod mailbox;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -22,9 +25,15 @@ struct Devnet {
 
 impl Devnet {
     fn start(args: &[&str]) -> Self {
+        Self::start_with(args, &[])
+    }
+
+    /// With these variables in the environment of every node.
+    fn start_with(args: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_ferry"))
             .args(["devnet", "--json"])
             .args(args)
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -58,7 +67,7 @@ impl Devnet {
 
     /// Every node of the ready line.
     fn nodes(&self) -> Vec<Value> {
-        ["whisper", "relays", "bridges", "edges"]
+        ["whisper", "relays", "mailboxes", "bridges", "edges"]
             .iter()
             .flat_map(|group| self.ready[group].as_array().unwrap().clone())
             .collect()
@@ -128,6 +137,11 @@ fn ferry(args: &[&str]) -> Output {
 }
 
 fn sends(node: &Value, text: &str) -> String {
+    sends_for(node, text, "15")
+}
+
+/// Sends a message that stays valid for so many seconds.
+fn sends_for(node: &Value, text: &str, ttl: &str) -> String {
     let enode = node["enode"].as_str().unwrap();
     let output = ferry(&[
         "send",
@@ -136,6 +150,8 @@ fn sends(node: &Value, text: &str) -> String {
         enode,
         "--password",
         "devnet",
+        "--ttl",
+        ttl,
         "--text",
         text,
     ]);

@@ -124,6 +124,7 @@ fn the_generators_write_these_files() {
         ("whisper", "whisper_vectors.py"),
         ("mailserver", "mailserver_vectors.py"),
         ("status", "status_vectors.py"),
+        ("mailbox", "mailbox_vectors.py"),
         ("mvds", "mvds_vectors.py"),
         ("mixcodec", "mix_codec_vectors.py"),
         ("rlpx", "rlpx_vectors.py"),

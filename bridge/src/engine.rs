@@ -4,6 +4,7 @@
 //! Whisper ─ Envelope ─▶ deliver ─▶ MVDS record per matching registration ─▶ Reply (MVDS payload)
 //! mixnet  ─ Object ──▶ request: REGISTER, PING, POST      ─▶ Reply (response), Publish, Work
 //!                      MVDS payload: acks; top-up: credit
+//! silence of a client ▶ its messages                      ─▶ Leave (MVDS payload, in mailboxes)
 //! Whisper ─ Published ▶ the stage of a post               ─▶ Reply (receipt)
 //! ```
 //!
@@ -34,8 +35,8 @@ use crate::life;
 use crate::mvds::id::PeerId;
 use crate::mvds::retry::Retry;
 use crate::port::{
-    BridgeId, Envelope, EnvelopeHash, Inspect, Kind, Now, Object, ReplyBlock, SealError, SealJob,
-    Trace,
+    BridgeId, ChainSecret, Envelope, EnvelopeHash, Inspect, Kind, Now, Object, ReplyBlock,
+    SealError, SealJob, Tag, Trace,
 };
 use crate::seen::Sweep;
 use crate::store::{Batch, Family, Store, StoreError};
@@ -60,6 +61,17 @@ pub struct Config {
     pub retry: Retry,
     /// Whether posts that expired on their way are sealed anew here, if their sender allows it. It costs work.
     pub reseal: bool,
+    /// How clients that are away are served; none: what they are owed waits here.
+    pub mailboxes: Option<Mailboxes>,
+}
+
+/// How clients that are away are served by mailboxes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mailboxes {
+    /// How many bytes of an object one box holds.
+    pub box_capacity: usize,
+    /// A client that is not heard for so long is away. It pings every half minute while it is not.
+    pub absent_after: Duration,
 }
 
 impl Config {
@@ -108,6 +120,20 @@ pub enum Input {
         /// Why.
         reason: &'static str,
     },
+    /// What [`Output::Leave`] gave out is in mailboxes.
+    Left {
+        /// Of which registration.
+        tag: Tag,
+        /// Its first box.
+        first: u64,
+    },
+    /// No mailbox keeps it: the boxes are taken.
+    NotLeft {
+        /// Of which registration.
+        tag: Tag,
+        /// Its first box.
+        first: u64,
+    },
     /// The time of [`Engine::next_deadline`] has come.
     Tick,
 }
@@ -136,6 +162,23 @@ pub enum Output {
     },
     /// Seal an envelope and answer with [`Input::Sealed`].
     Work(SealJob),
+    /// Leave this in mailboxes, in the boxes of a chain from an index on, and answer with [`Input::Left`] or [`Input::NotLeft`]. After a
+    /// restart the same comes again, in the same boxes.
+    Leave {
+        /// Of which registration; names the chain.
+        tag: Tag,
+        /// The key of the chain.
+        key: ChainSecret,
+        /// Index of the first box.
+        first: u64,
+        /// An MVDS payload.
+        payload: Vec<u8>,
+    },
+    /// A registration is over: leave no more of its chain.
+    Forget {
+        /// Which one.
+        tag: Tag,
+    },
     /// For whoever watches.
     Trace(Trace),
 }
@@ -149,6 +192,14 @@ pub struct Status {
     pub deliveries_waiting: usize,
     /// Posts that are not over.
     pub posts_open: usize,
+    /// Unused reply blocks of all registrations.
+    pub reply_blocks: usize,
+    /// Clients that are away.
+    pub clients_away: usize,
+    /// Messages that are in mailboxes, or on their way there, and not acknowledged.
+    pub messages_left: usize,
+    /// Payloads that are on their way into mailboxes.
+    pub payloads_leaving: usize,
     /// Batches that are not durable yet.
     pub commits_in_flight: u64,
     /// What went across and what was dropped.
@@ -231,6 +282,8 @@ impl Engine {
                 }
             }
             Input::Refused { hash, reason } => posts.refused(&mut turn, hash, reason),
+            Input::Left { tag, first } => registrations.is_left(&mut turn, tag, first),
+            Input::NotLeft { tag, first } => registrations.is_lost(&mut turn, tag, first),
             Input::Committed(_) | Input::Tick => {}
         }
         posts.tick(&mut turn);
@@ -252,6 +305,18 @@ impl Engine {
             Step::Effect(Effect::Reply { blocks, object }) => Output::Reply { blocks, object },
             Step::Effect(Effect::Publish(envelope)) => Output::Publish { envelope },
             Step::Effect(Effect::Work(job)) => Output::Work(job),
+            Step::Effect(Effect::Leave {
+                tag,
+                key,
+                first,
+                payload,
+            }) => Output::Leave {
+                tag,
+                key,
+                first,
+                payload,
+            },
+            Step::Effect(Effect::Forget(tag)) => Output::Forget { tag },
             Step::Effect(Effect::Trace(trace)) => Output::Trace(trace),
         })
     }
@@ -279,6 +344,10 @@ impl Engine {
             registrations: self.registrations.len(),
             deliveries_waiting: self.registrations.waiting(),
             posts_open: self.posts.open_count(),
+            reply_blocks: self.registrations.reply_blocks(),
+            clients_away: self.registrations.away(),
+            messages_left: self.registrations.left(),
+            payloads_leaving: self.registrations.leaving(),
             commits_in_flight: self.ledger.in_flight(),
             counters: self.counters.clone(),
         }

@@ -8,6 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use zeroize::Zeroizing;
+
 pub use crate::gateway::kinds::{Kind, REPLY_BLOCK_LEN, ReplyBlock, Tag};
 pub use crate::gateway::prefix::Prefix;
 
@@ -148,6 +150,33 @@ pub struct Object {
 impl fmt::Debug for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Object({:?}, {} bytes)", self.kind, self.bytes.len())
+    }
+}
+
+/// The key of a chain of mailbox boxes, which a bridge and its client share for one registration.
+#[derive(Clone)]
+pub struct ChainSecret(Zeroizing<[u8; 32]>);
+
+impl ChainSecret {
+    /// Wraps the key.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// Reads a field; `None` at any other length than 32.
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self::from_bytes)
+    }
+
+    /// The key itself.
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ChainSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ChainSecret")
     }
 }
 

@@ -232,6 +232,8 @@ impl Core for Engine {
             output @ (engine::Output::Reply { .. }
             | engine::Output::Publish { .. }
             | engine::Output::Work(_)
+            | engine::Output::Leave { .. }
+            | engine::Output::Forget { .. }
             | engine::Output::Trace(_)) => Step::Out(output),
         })
     }
@@ -272,6 +274,8 @@ impl Core for Client {
             output @ (client::Output::WantBlocks { .. }
             | client::Output::Send { .. }
             | client::Output::Deliver(_)
+            | client::Output::Watch { .. }
+            | client::Output::Unwatch { .. }
             | client::Output::Trace(_)) => Step::Out(output),
         })
     }

@@ -43,11 +43,13 @@ pub enum Family {
     Requests,
     /// Posts of the local client: post id → sealed bytes, stage.
     Outbox,
+    /// Chains of mailbox boxes. Bridge: tag, part → what is left there; edge: registration → key, position.
+    Mailbox,
 }
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Meta,
         Self::Envelopes,
         Self::Seen,
@@ -58,6 +60,7 @@ impl Family {
         Self::Posts,
         Self::Requests,
         Self::Outbox,
+        Self::Mailbox,
     ];
 
     /// Its name on the disk and in metrics.
@@ -73,6 +76,7 @@ impl Family {
             Self::Posts => "posts",
             Self::Requests => "requests",
             Self::Outbox => "outbox",
+            Self::Mailbox => "mailbox",
         }
     }
 }

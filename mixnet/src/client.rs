@@ -5,9 +5,9 @@
 //! built when it leaves, so that no packet takes a relay that went down while it rested.
 //!
 //! ```text
-//! payload clock ─▶ next frame, or cover ─┐
+//! payload clock ─▶ frame, put, or cover ─┐
 //! loop clock ────▶ loop                  ├─▶ rest Exp(d) ─▶ path of three relays ─▶ build ─▶ out
-//! drop clock ────▶ cover                 │
+//! drop clock ────▶ poll, or cover        │
 //! relay's clock ─▶ loop                  ┘
 //! ```
 
@@ -25,6 +25,8 @@ use crate::delay::{DelayQueue, exponential};
 use crate::error::DropReason;
 use crate::geometry::MESSAGE_LEN;
 use crate::limits::{PRESEND_QUEUE_MAX, RELAYS_NEEDED, SURBS_MAX};
+use crate::mailbox;
+use crate::mailbox::client::Errand;
 use crate::message::{LOOP_ID_LEN, Message};
 use crate::preset::{MIX_LOOP_RATE, Preset};
 use crate::quality::{Change, Relays, below};
@@ -47,6 +49,8 @@ enum Slot {
 /// What rests before it is sent.
 enum Held {
     Frame(Departure),
+    /// A cell for a mailbox, if one is still due when it leaves; cover otherwise.
+    Put,
     Cover(PacketKind),
     Loop(PacketKind),
 }
@@ -63,6 +67,7 @@ pub(crate) struct Network<'a> {
     pub(crate) topology: &'a Topology,
     pub(crate) relays: &'a mut Relays,
     pub(crate) counters: &'a mut Counters,
+    pub(crate) mailboxes: &'a mut mailbox::Client,
 }
 
 pub(crate) struct Client {
@@ -77,6 +82,8 @@ pub(crate) struct Client {
     /// Draws paths, secrets and ids.
     rng: ChaCha20Rng,
     pub(crate) queue: SendQueue,
+    /// Slots since a put had one.
+    puts_passed_over: u8,
     surbs: SurbStock,
     loops: Loops,
 }
@@ -108,6 +115,7 @@ impl Client {
             hold_rng: stream(seed, STREAM_HOLD),
             rng: stream(seed, STREAM_PATHS),
             queue: SendQueue::default(),
+            puts_passed_over: 0,
             surbs: SurbStock::new(SURBS_MAX),
             loops: Loops::new(preset.delay_mean()),
         }
@@ -130,6 +138,17 @@ impl Client {
         network: &Network<'_>,
         count: usize,
     ) -> Result<Vec<Surb>, TooFewRelays> {
+        let named = self.make_named_surbs(now, network, count)?;
+        Ok(named.into_iter().map(|(_, block)| block).collect())
+    }
+
+    /// The same, with the ids by which their replies are known.
+    fn make_named_surbs(
+        &mut self,
+        now: Instant,
+        network: &Network<'_>,
+        count: usize,
+    ) -> Result<Vec<(SurbId, Surb)>, TooFewRelays> {
         let mut blocks = Vec::new();
         for _ in 0..count {
             let usable = network.relays.usable(None).count();
@@ -150,7 +169,7 @@ impl Client {
             if self.surbs.insert(now, id, keys).is_err() {
                 break;
             }
-            blocks.push(block);
+            blocks.push((id, block));
         }
         Ok(blocks)
     }
@@ -209,10 +228,21 @@ impl Client {
 
     /// Lets the clocks tick, and gives the next packet whose rest is over.
     pub(crate) fn pop_sent(&mut self, now: Instant, network: &mut Network<'_>) -> Option<Sent> {
-        self.tick(now, network.counters);
+        self.tick(now, network);
         while let Some(held) = self.hold.pop_due(now) {
             let sent = match held {
                 Held::Frame(departure) => self.depart_frame(departure, network),
+                Held::Put => {
+                    let put = network.mailboxes.put(now, network.topology);
+                    put.and_then(|put| self.depart_errand(now, put, network))
+                        .or_else(|| self.depart_cover(PacketKind::PayloadCover, network))
+                }
+                // A poll takes the place of drop cover and never adds to it.
+                Held::Cover(PacketKind::Drop) => {
+                    let poll = network.mailboxes.poll(now, network.topology);
+                    poll.and_then(|poll| self.depart_errand(now, poll, network))
+                        .or_else(|| self.depart_cover(PacketKind::Drop, network))
+                }
                 Held::Cover(kind) => self.depart_cover(kind, network),
                 Held::Loop(kind) => self.depart_loop(now, kind, network),
             };
@@ -224,10 +254,17 @@ impl Client {
         None
     }
 
-    fn tick(&mut self, now: Instant, counters: &mut Counters) {
+    fn tick(&mut self, now: Instant, network: &mut Network<'_>) {
+        let counters = &mut *network.counters;
         for (slot, clock) in &mut self.clocks {
             while clock.tick(now) {
                 let held = match slot {
+                    Slot::Payload
+                        if network.mailboxes.has_put(now)
+                            && yields(&self.queue, &mut self.puts_passed_over) =>
+                    {
+                        Held::Put
+                    }
                     Slot::Payload => match self.queue.pop() {
                         Some(departure) => Held::Frame(departure),
                         None => Held::Cover(PacketKind::PayloadCover),
@@ -240,7 +277,7 @@ impl Client {
                 match self.hold.push(due, held) {
                     Ok(()) => {}
                     Err(Held::Frame(departure)) => self.queue.put_back(departure),
-                    Err(Held::Cover(_) | Held::Loop(_)) => {
+                    Err(Held::Put | Held::Cover(_) | Held::Loop(_)) => {
                         counters.count_dropped(Stage::Leaving, DropReason::QueueFull, 1);
                     }
                 }
@@ -306,6 +343,29 @@ impl Client {
         self.forward(kind, path, last, &message, network)
     }
 
+    /// A question to a mailbox, or a cell for it; it is counted as sent only if it leaves.
+    fn depart_errand(
+        &mut self,
+        now: Instant,
+        errand: Errand,
+        network: &mut Network<'_>,
+    ) -> Option<Sent> {
+        let to = errand.to;
+        let path = network.relays.pick(&mut self.rng, Some(to))?;
+        let last = self.hop(network.topology, to)?;
+        let named = self.make_named_surbs(now, network, errand.blocks()).ok()?;
+        let (ids, blocks): (Vec<_>, Vec<_>) = named.into_iter().unzip();
+        let body = errand.encode(&blocks)?;
+        let (message, kind) = if errand.is_poll() {
+            (Message::MailboxGet(&body), PacketKind::Poll)
+        } else {
+            (Message::MailboxPut(&body), PacketKind::Put)
+        };
+        let sent = self.forward(kind, path, last, &*message.encode()?, network)?;
+        network.mailboxes.departed(now, errand, &ids);
+        Some(sent)
+    }
+
     fn depart_loop(
         &mut self,
         now: Instant,
@@ -369,6 +429,19 @@ impl Client {
     }
 }
 
+/// Whether a payload slot is for a put: one of so many while frames wait, every one while none does.
+fn yields(queue: &SendQueue, passed_over: &mut u8) -> bool {
+    *passed_over += 1;
+    let is_turn = queue.frames() == 0 || *passed_over >= PUT_SHARE;
+    if is_turn {
+        *passed_over = 0;
+    }
+    is_turn
+}
+
+/// While frames wait, one payload slot of so many is for cells for mailboxes.
+const PUT_SHARE: u8 = 4;
+
 /// Three relays and a last hop, as Sphinx wants them.
 fn hops(
     topology: &Topology,
@@ -395,6 +468,8 @@ const STREAM_MIX_LOOP: u64 = 4;
 const STREAM_HOLD: u64 = 5;
 const STREAM_PATHS: u64 = 6;
 pub(crate) const STREAM_HOP_DELAYS: u64 = 7;
+pub(crate) const STREAM_MAILBOXES: u64 = 16;
+pub(crate) const STREAM_ANSWERS: u64 = 17;
 
 /// Fewer relays are usable than a path needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

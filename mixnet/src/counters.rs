@@ -25,19 +25,28 @@ pub enum PacketKind {
     Loop,
     /// A loop of the relay.
     MixLoop,
+    /// A question to a mailbox, in place of drop cover.
+    Poll,
+    /// A cell for a mailbox, in a payload slot.
+    Put,
+    /// What this node's mailbox answers.
+    Answer,
     /// Somebody else's packet.
     Forward,
 }
 
 impl PacketKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Payload,
         Self::Reply,
         Self::PayloadCover,
         Self::Drop,
         Self::Loop,
         Self::MixLoop,
+        Self::Poll,
+        Self::Put,
+        Self::Answer,
         Self::Forward,
     ];
 
@@ -50,6 +59,9 @@ impl PacketKind {
             Self::Drop => "drop",
             Self::Loop => "loop",
             Self::MixLoop => "mix_loop",
+            Self::Poll => "poll",
+            Self::Put => "put",
+            Self::Answer => "answer",
             Self::Forward => "forward",
         }
     }

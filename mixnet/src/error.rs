@@ -73,6 +73,10 @@ drop_reasons! {
     MessagePadding = "message_padding",
     /// A codec that this node does not speak.
     UnknownCodec = "unknown_codec",
+    /// What came for a mailbox, or from one, breaks its form, its proof is wrong, or nobody asked for it.
+    MailboxMalformed = "mailbox_malformed",
+    /// Something for a mailbox at a node that is none.
+    NoMailbox = "no_mailbox",
     /// A frame shorter than its header, or than the fragment that the header announces.
     FrameShort = "frame_short",
     /// A frame of a version other than 1.

@@ -13,7 +13,6 @@ mod reassembly;
 #[cfg(test)]
 mod tests;
 
-#[cfg(feature = "vectors")]
 pub(crate) use frame::FrameHead;
 pub use frame::{FrameError, Frames, Oversize, frames_for, split};
 pub use reassembly::{BYTES_MAX, IDLE, OPEN_PER_TAG_MAX, Reassembler, TOTAL};

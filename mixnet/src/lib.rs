@@ -19,6 +19,7 @@
 //! - `quality`: which relays are usable
 //! - [`limits`]: every bound of a node with its reason
 //! - [`counters`], [`histogram`]: what a node counts, and how long it took
+//! - [`mailbox`]: storage for those who are offline, and those who use it
 //! - [`node`]: relay and client in one
 //! - [`sim`]: networks larger than a machine can run
 //! - `shell` (feature `shell`): the node on libp2p
@@ -41,6 +42,7 @@ pub mod geometry;
 pub mod histogram;
 pub mod intake;
 pub mod limits;
+pub mod mailbox;
 pub mod message;
 pub mod node;
 pub mod now;

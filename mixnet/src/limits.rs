@@ -19,6 +19,10 @@ pub const DELAY_QUEUE_MAX: usize = 4096;
 /// able to park packets here (ten times the mean of any preset is less).
 pub const DELAY_MAX: Duration = Duration::from_secs(10);
 
+/// Answers of this node's mailbox that rest before they leave: a quarter of the room, so that a flood of questions leaves the rest to
+/// the packets of others.
+pub const ANSWERS_HELD_MAX: usize = DELAY_QUEUE_MAX / 4;
+
 /// How long a packet whose delay is over, or that ends here, waits for its tag to be kept: as long as a packet rests at the most. A
 /// disk that other work keeps busy takes seconds to sync; one that takes longer than this is broken.
 pub const UNSAVED_MAX: Duration = DELAY_MAX;

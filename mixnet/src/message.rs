@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The codec of a reply is empty. Ours are `/ferry/gateway/1`, whose body is one frame, and `/ferry/cover/1`, whose body is one
-//! byte, 0 loop or 1 drop, and for a loop the 16 bytes by which its maker knows it again. Codecs of others may put read rules and
+//! byte, 0 loop or 1 drop, and for a loop the 16 bytes by which its maker knows it again; and `/wmb/put/1` and `/wmb/get/1` of
+//! [`crate::mailbox::request`]. Codecs of others may put read rules and
 //! reply blocks before the body; ours have neither, which leaves more room for the frame.
 
 use crate::error::DropReason;
@@ -17,8 +18,12 @@ use crate::geometry::MESSAGE_LEN;
 pub enum Message<'a> {
     /// A frame for the gateway.
     Gateway(&'a [u8]),
-    /// A frame that answers through a reply block.
+    /// A frame that answers through a reply block, or what a mailbox answers ([`crate::mailbox::Answer`]).
     Reply(&'a [u8]),
+    /// A cell for a mailbox ([`crate::mailbox::Put`]).
+    MailboxPut(&'a [u8]),
+    /// A question to a mailbox ([`crate::mailbox::Get`]).
+    MailboxGet(&'a [u8]),
     /// Cover that comes back to its maker.
     Loop([u8; LOOP_ID_LEN]),
     /// Cover that ends here.
@@ -31,6 +36,8 @@ impl<'a> Message<'a> {
         match self {
             Self::Gateway(frame) => encode(GATEWAY_CODEC, &[frame]),
             Self::Reply(frame) => encode("", &[frame]),
+            Self::MailboxPut(body) => encode(MAILBOX_PUT_CODEC, &[body]),
+            Self::MailboxGet(body) => encode(MAILBOX_GET_CODEC, &[body]),
             Self::Loop(id) => encode(COVER_CODEC, &[&[LOOP], id]),
             Self::Drop => encode(COVER_CODEC, &[&[DROP]]),
         }
@@ -59,6 +66,10 @@ impl<'a> Message<'a> {
             Ok(Self::Gateway(body))
         } else if codec == COVER_CODEC.as_bytes() {
             cover(body)
+        } else if codec == MAILBOX_PUT_CODEC.as_bytes() {
+            Ok(Self::MailboxPut(body))
+        } else if codec == MAILBOX_GET_CODEC.as_bytes() {
+            Ok(Self::MailboxGet(body))
         } else {
             Err(DropReason::UnknownCodec)
         }
@@ -98,6 +109,10 @@ const CODEC_LEN_LEN: usize = 1;
 pub const GATEWAY_CODEC: &str = "/ferry/gateway/1";
 /// The codec of cover.
 pub const COVER_CODEC: &str = "/ferry/cover/1";
+/// The codec of cells for a mailbox.
+pub const MAILBOX_PUT_CODEC: &str = "/wmb/put/1";
+/// The codec of questions to a mailbox.
+pub const MAILBOX_GET_CODEC: &str = "/wmb/get/1";
 /// Bytes of the id of a loop.
 pub const LOOP_ID_LEN: usize = 16;
 const LOOP: u8 = 0;
@@ -107,7 +122,11 @@ const DROP: u8 = 1;
 pub const FRAME_LEN_MAX: usize = REPLY_LEN_MAX - GATEWAY_CODEC.len();
 /// Room for a frame in a reply: 3968 − 2 − 1 = 3965.
 pub const REPLY_LEN_MAX: usize = MESSAGE_LEN - PAD_LEN_LEN - CODEC_LEN_LEN;
+/// Room for what a mailbox is asked: 3968 − 2 − 1 − 10 = 3955.
+pub const MAILBOX_BODY_MAX: usize = REPLY_LEN_MAX - MAILBOX_PUT_CODEC.len();
 
+const _: () =
+    assert!(MAILBOX_PUT_CODEC.len() == MAILBOX_GET_CODEC.len() && MAILBOX_BODY_MAX == 3955);
 const _: () = assert!(FRAME_LEN_MAX == 3949 && REPLY_LEN_MAX == 3965);
 
 #[cfg(test)]
@@ -124,6 +143,8 @@ mod tests {
             Message::Gateway(&long),
             Message::Reply(&long),
             Message::Reply(&[]),
+            Message::MailboxPut(&long),
+            Message::MailboxGet(&[]),
             Message::Loop([3; 16]),
             Message::Drop,
         ] {
@@ -140,6 +161,10 @@ mod tests {
                 .encode()
                 .is_none()
         );
+        let most = &bytes[..MAILBOX_BODY_MAX];
+        assert!(Message::MailboxPut(most).encode().is_some());
+        let more = &bytes[..=MAILBOX_BODY_MAX];
+        assert!(Message::MailboxGet(more).encode().is_none());
         assert!(Message::Reply(&bytes[..REPLY_LEN_MAX]).encode().is_some());
         assert!(Message::Reply(&bytes).encode().is_none());
     }

@@ -11,6 +11,7 @@
 //! What neighbours send comes by way of an [`crate::intake::Intake`], which peels it. The owner calls [`Node::handle`] with what happened and the time, drains [`Node::poll_output`],
 //! and calls again no later than [`Node::next_deadline`].
 
+mod mailbox;
 mod unsaved;
 
 use std::collections::VecDeque;
@@ -21,7 +22,10 @@ use thiserror::Error;
 
 use self::unsaved::{Saved, Unsaved};
 use crate::address::{Address, PeerKey};
-use crate::client::{Client, Network, STREAM_HOP_DELAYS, Sent, TooFewRelays, stream};
+use crate::client::{
+    Client, Network, STREAM_ANSWERS, STREAM_HOP_DELAYS, STREAM_MAILBOXES, Sent, TooFewRelays,
+    stream,
+};
 use crate::counters::{Counters, PacketKind, Stage};
 use crate::delay::{DelayQueue, exponential};
 use crate::error::DropReason;
@@ -30,6 +34,8 @@ use crate::geometry::MESSAGE_LEN;
 use crate::histogram::Histogram;
 use crate::intake::Batch;
 use crate::limits::{DELAY_MAX, DELAY_QUEUE_MAX, RELAYS_NEEDED};
+use crate::mailbox::client::ClientCounters;
+use crate::mailbox::{Answer, Client as MailboxClient, Event as MailboxEvent, Request};
 use crate::message::Message;
 use crate::now::Now;
 use crate::preset::Preset;
@@ -116,6 +122,10 @@ pub enum Output {
     },
     /// A relay went away: replies through blocks that were given out before may be lost.
     SurbsStale,
+    /// What became of a chain of boxes that is watched, or of an object that was left.
+    Mailbox(MailboxEvent),
+    /// The mailbox of this node is asked for something; answer with [`Node::answer`].
+    Serve(Request),
 }
 
 /// A snapshot for the local user.
@@ -140,6 +150,12 @@ pub struct NodeStatus {
     pub surbs_outstanding: usize,
     /// Tags that the replay stores remember.
     pub replay_tags: usize,
+    /// Chains of boxes that are watched.
+    pub chains_watched: usize,
+    /// Objects that are on their way into mailboxes.
+    pub objects_leaving: usize,
+    /// What the client of mailboxes did.
+    pub mailboxes: ClientCounters,
     /// From the last byte of a packet to its place in the delay queue, or to the end of what it said; without the time for which
     /// the latter waits for its tag to be written.
     pub processing: Histogram,
@@ -150,9 +166,20 @@ pub struct NodeStatus {
 /// A packet that waits out its delay.
 struct Delayed {
     to: PeerKey,
+    kind: PacketKind,
     packet: Packet,
     /// The mark up to which the disk must be written before it leaves.
     mark: u64,
+}
+
+impl Delayed {
+    fn sent(self) -> Sent {
+        Sent {
+            to: self.to,
+            kind: self.kind,
+            packet: self.packet,
+        }
+    }
 }
 
 /// A packet that waits for its tag to be kept: its delay is over, or it ends here.
@@ -175,6 +202,13 @@ pub struct Node {
     processing: Histogram,
     hop_delays: ChaCha20Rng,
     client: Client,
+    /// Mailboxes of others.
+    mailboxes: MailboxClient,
+    /// Whether this node is a mailbox.
+    serves_mailbox: bool,
+    /// How long answers of its mailbox rest, and what draws that.
+    answers: (Duration, ChaCha20Rng),
+    answers_held: usize,
     forward: Reassembler,
     reply: Reassembler,
     counters: Counters,
@@ -210,6 +244,10 @@ impl Node {
             replay_tags: 0,
             processing: Histogram::default(),
             hop_delays: stream(seed, STREAM_HOP_DELAYS),
+            mailboxes: MailboxClient::new(preset.delay_mean(), stream(seed, STREAM_MAILBOXES)),
+            serves_mailbox: false,
+            answers: (preset.delay_mean(), stream(seed, STREAM_ANSWERS)),
+            answers_held: 0,
             client: Client::new(peer, own, &preset, relay, now.mono, seed),
             forward: Reassembler::default(),
             reply: Reassembler::default(),
@@ -246,6 +284,7 @@ impl Node {
             Input::Topology(topology) => {
                 let change = self.relays.set_topology(&topology, self.peer);
                 self.topology = topology;
+                self.mailboxes.network_changed(&self.topology);
                 self.report(change);
             }
             Input::Tick => {}
@@ -309,6 +348,7 @@ impl Node {
             topology: &self.topology,
             relays: &mut self.relays,
             counters: &mut self.counters,
+            mailboxes: &mut self.mailboxes,
         };
         self.client.make_surbs(now.mono, &network, count)
     }
@@ -353,10 +393,13 @@ impl Node {
             needed: RELAYS_NEEDED,
             frames_queued: self.client.queue.frames(),
             packets_held: self.client.held(),
-            packets_delayed: self.packets_delayed(),
+            packets_delayed: self.packets_delayed() - self.answers_held,
             objects_open: self.forward.open() + self.reply.open(),
             surbs_outstanding: self.client.surbs_outstanding(),
             replay_tags: self.replay_tags,
+            chains_watched: self.mailboxes.watched(),
+            objects_leaving: self.mailboxes.leaving(),
+            mailboxes: self.mailboxes.counters(),
             processing: self.processing.clone(),
             counters: self.counters.clone(),
         }
@@ -424,7 +467,12 @@ impl Node {
             delay = DELAY_MAX;
             self.drop(DropReason::DelayCapped);
         }
-        let delayed = Delayed { to, packet, mark };
+        let delayed = Delayed {
+            to,
+            kind: PacketKind::Forward,
+            packet,
+            mark,
+        };
         let full = self.packets_delayed() >= DELAY_QUEUE_MAX;
         if full || self.delayed.push(arrived + delay, delayed).is_err() {
             self.drop(DropReason::QueueFull);
@@ -441,14 +489,10 @@ impl Node {
     /// A restart would know this packet again: it does what it is for.
     fn free(&mut self, now: Now, free: Waiting) {
         match free {
-            Waiting::Leaves(Delayed { to, packet, .. }) => self.transmit(Sent {
-                to,
-                kind: PacketKind::Forward,
-                packet,
-            }),
+            Waiting::Leaves(delayed) => self.transmit(delayed.sent()),
             Waiting::Exit(destination, message) => self.exit(now, &destination, &message),
             Waiting::Reply(id, delta) => match self.client.open_reply(id, delta) {
-                Ok(message) => self.replied(now, &message),
+                Ok(message) => self.replied(now, id, &message),
                 Err(reason) => self.drop(reason),
             },
         }
@@ -467,6 +511,7 @@ impl Node {
                     topology: &self.topology,
                     relays: &mut self.relays,
                     counters: &mut self.counters,
+                    mailboxes: &mut self.mailboxes,
                 };
                 let change = self.client.loop_returned(&id, &mut network);
                 self.report(change);
@@ -475,16 +520,36 @@ impl Node {
                 self.counters.ended += 1;
                 self.counters.cover_received += 1;
             }
+            Ok(Message::MailboxPut(_) | Message::MailboxGet(_)) if !self.serves_mailbox => {
+                self.drop(DropReason::NoMailbox);
+            }
+            Ok(Message::MailboxPut(body)) => self.asked(Request::decode_put(body)),
+            Ok(Message::MailboxGet(body)) => self.asked(Request::decode_get(body)),
             // A reply comes through a reply block or not at all.
             Ok(Message::Reply(_)) => self.drop(DropReason::UnknownCodec),
             Err(reason) => self.drop(reason),
         }
     }
 
-    fn replied(&mut self, now: Now, message: &[u8; MESSAGE_LEN]) {
+    fn replied(&mut self, now: Now, block: SurbId, message: &[u8; MESSAGE_LEN]) {
         match Message::decode(message) {
+            Ok(Message::Reply(body)) if Answer::is_one(body) => {
+                match self.mailboxes.answered(now.mono, block, body) {
+                    Ok(()) => {
+                        self.counters.ended += 1;
+                        self.report_mailboxes();
+                    }
+                    Err(reason) => self.drop(reason),
+                }
+            }
             Ok(Message::Reply(frame)) => self.frame(now, frame, Arrival::Reply),
-            Ok(Message::Gateway(_) | Message::Loop(_) | Message::Drop) => {
+            Ok(
+                Message::Gateway(_)
+                | Message::MailboxPut(_)
+                | Message::MailboxGet(_)
+                | Message::Loop(_)
+                | Message::Drop,
+            ) => {
                 self.drop(DropReason::UnknownCodec);
             }
             Err(reason) => self.drop(reason),
@@ -513,6 +578,7 @@ impl Node {
     /// Does what is due.
     fn advance(&mut self, now: Now) {
         while let Some(delayed) = self.delayed.pop_due(now.mono) {
+            self.answers_held -= usize::from(delayed.kind == PacketKind::Answer);
             let needs = Saved::Durable(delayed.mark);
             let waiting = Waiting::Leaves(delayed);
             if let Some(free) = self.unsaved.admit(now.mono, needs, waiting) {
@@ -526,6 +592,7 @@ impl Node {
             topology: &self.topology,
             relays: &mut self.relays,
             counters: &mut self.counters,
+            mailboxes: &mut self.mailboxes,
         };
         let mut changes = Vec::new();
         while let Some(change) = self.client.pop_lost_loop(now.mono, &mut network) {
@@ -536,6 +603,7 @@ impl Node {
             sent.push(packet);
         }
         self.client.expire(now.mono, network.counters);
+        self.report_mailboxes();
         changes.into_iter().for_each(|change| self.report(change));
         sent.into_iter().for_each(|sent| self.transmit(sent));
         for reassembler in [&mut self.forward, &mut self.reply] {

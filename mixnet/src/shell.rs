@@ -44,6 +44,8 @@ use crate::fragment::Object;
 use crate::limits::{
     CORE_QUEUE_MAX, EVENT_QUEUE_MAX, KEEPER_QUEUE_MAX, RELAYS_NEEDED, REQUEST_QUEUE_MAX,
 };
+use crate::mailbox::client::TooMany;
+use crate::mailbox::{self, Answer, ChainKey, Label, LeaveError, Request};
 use crate::node::NodeConfig;
 pub use crate::node::{Arrival, NodeStatus, SendError};
 use crate::preset::Preset;
@@ -102,6 +104,8 @@ pub enum Event {
     /// A relay went away: replies through blocks that were given out before may be lost. Whoever
     /// holds such blocks should forget them and get new ones.
     SurbsStale,
+    /// What became of a chain of boxes that is watched, or of an object that was left in mailboxes.
+    Mailbox(mailbox::Event),
 }
 
 /// The state of a running node.
@@ -157,6 +161,31 @@ enum SendRequest {
 }
 
 enum Query {
+    Watch {
+        label: Label,
+        key: ChainKey,
+        next: u64,
+        done: oneshot::Sender<Result<(), TooMany>>,
+    },
+    Unwatch {
+        label: Label,
+    },
+    Leave {
+        label: Label,
+        key: ChainKey,
+        first: u64,
+        object: Vec<u8>,
+        done: oneshot::Sender<Result<(), LeaveError>>,
+    },
+    Forget {
+        label: Label,
+    },
+    Serve {
+        requests: mpsc::Sender<Request>,
+    },
+    Answer {
+        answers: Vec<(Surb, Answer)>,
+    },
     Surbs {
         count: usize,
         done: oneshot::Sender<Result<Vec<Surb>, TooFewRelays>>,
@@ -238,6 +267,68 @@ impl Handle {
     /// Reply blocks for which a reply may still come.
     pub fn surbs_outstanding(&self) -> usize {
         self.surbs_outstanding.load(Ordering::Relaxed)
+    }
+
+    /// Looks into the boxes of a chain from the index `next` on; what is there comes as [`Event::Mailbox`].
+    pub async fn watch(&self, label: Label, key: ChainKey, next: u64) -> Result<(), TooMany> {
+        let (done, answer) = oneshot::channel();
+        let query = Query::Watch {
+            label,
+            key,
+            next,
+            done,
+        };
+        // A node that has stopped watches nothing, and brings nothing either.
+        if self.queries.send(query).await.is_err() {
+            return Ok(());
+        }
+        answer.await.unwrap_or(Ok(()))
+    }
+
+    /// Looks into the boxes of a chain no more.
+    pub async fn unwatch(&self, label: Label) {
+        self.tell(Query::Unwatch { label }).await;
+    }
+
+    /// Leaves an object in mailboxes, in the boxes of a chain from the index `first` on; [`Event::Mailbox`] says when it is there.
+    pub async fn leave(
+        &self,
+        label: Label,
+        key: ChainKey,
+        first: u64,
+        object: Vec<u8>,
+    ) -> Result<(), LeaveError> {
+        let (done, answer) = oneshot::channel();
+        let query = Query::Leave {
+            label,
+            key,
+            first,
+            object,
+            done,
+        };
+        let sent = self.queries.send(query).await;
+        sent.map_err(|_| LeaveError::Stopped)?;
+        answer.await.unwrap_or(Err(LeaveError::Stopped))
+    }
+
+    /// Leaves no more of a chain.
+    pub async fn forget(&self, label: Label) {
+        self.tell(Query::Forget { label }).await;
+    }
+
+    /// Makes this node a mailbox: what it is asked comes through `requests`. Requests that find the channel full are dropped and counted.
+    pub async fn serve_mailbox(&self, requests: mpsc::Sender<Request>) {
+        self.tell(Query::Serve { requests }).await;
+    }
+
+    /// Sends what this node's mailbox answers.
+    pub async fn answer(&self, answers: Vec<(Surb, Answer)>) {
+        self.tell(Query::Answer { answers }).await;
+    }
+
+    /// A node that has stopped needs to be told nothing.
+    async fn tell(&self, query: Query) {
+        let _ = self.queries.send(query).await;
     }
 
     /// The state of the node; none once it has stopped.

@@ -35,7 +35,7 @@ struct Start {
     /// Edges.
     #[arg(long, default_value_t = 1, value_name = "N")]
     edges: usize,
-    /// Mailboxes; this build has none yet.
+    /// Mailboxes: they keep what the bridges owe to edges that are away.
     #[arg(long, default_value_t = 0, value_name = "N")]
     mailboxes: usize,
     /// Preset of the edges: fast, normal, mobile, mobile-saver or high.

@@ -17,7 +17,7 @@ use crate::role::{Role, Roles};
 /// Makes the directory of a new node: keys, and a config.toml that explains every key.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// What the node will do: edge, bridge, relay, whisper; several separated by commas.
+    /// What the node will do: edge, bridge, relay, mailbox, whisper; several separated by commas.
     #[arg(long, value_name = "ROLE[,ROLE]")]
     role: Roles,
     /// The directory to make. It must not exist, or be empty.
@@ -103,7 +103,7 @@ fn explain(dir: &Path, roles: &Roles) {
     out::say(&format!("  ferry run --dir {dir}"));
     let what = if roles.has(Role::Edge) {
         "the enode to set in your client as its only Whisper peer and mailserver"
-    } else if roles.has(Role::Relay) || roles.has(Role::Bridge) {
+    } else if roles.is_called() {
         "the descriptor for everybody's relay list, and every address"
     } else {
         "the enode for its peers, and every address"

@@ -161,10 +161,7 @@ pub fn listen(roles: &Roles, ports: Ports) -> [Value; 3] {
         (true, true) => private(ports.whisper),
         (true, false) => public(ports.whisper),
     };
-    let mix = match (
-        roles.speaks_mix(),
-        roles.has(Role::Relay) || roles.has(Role::Bridge),
-    ) {
+    let mix = match (roles.speaks_mix(), roles.is_called()) {
         (false, _) => Value::text(""),
         (true, true) => public(ports.mix),
         (true, false) => private(ports.mix),
@@ -206,8 +203,12 @@ pub const SECTIONS: &[(&str, &str)] = &[
         "mailserver",
         "Envelopes for clients that were away: only for role whisper.",
     ),
-    ("mix", "The mixnet: edge, bridge and relay take part in it."),
+    (
+        "mix",
+        "The mixnet: edge, bridge, relay and mailbox take part in it.",
+    ),
     ("bridge", "Only for role bridge."),
+    ("mailbox", "Only for role mailbox."),
     ("edge", "Only for role edge."),
     (
         "api",
@@ -468,6 +469,20 @@ pub const KEYS: &[Key] = &[
         form: Form::Flag,
         default: |_| Value::Flag(true),
         why: "Seal a post anew (proof of work) when it expired on its way through the mixnet, instead of refusing it.",
+    },
+    Key {
+        section: "bridge",
+        name: "mailbox_after_seconds",
+        form: Form::Count(0, 86_400),
+        default: |_| Value::Count(300),
+        why: "What an edge that is silent for so long is owed is left for it in mailboxes. An edge that is there pings every half minute. 0: never.",
+    },
+    Key {
+        section: "mailbox",
+        name: "max_bytes",
+        form: Form::Count(1024 * 1024, 64 << 30),
+        default: |_| Value::Count(512 << 20),
+        why: "Bytes of the cells that are kept, for 7 days each; when they are reached, new ones are refused. One in sixteen of them in four hours.",
     },
     Key {
         section: "edge",

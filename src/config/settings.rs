@@ -23,6 +23,8 @@ pub struct Settings {
     pub mix: Mix,
     /// Section `bridge`.
     pub bridge: Bridge,
+    /// Section `mailbox`.
+    pub mailbox: Mailbox,
     /// Section `edge`.
     pub edge: Edge,
     /// Section `api`.
@@ -166,6 +168,15 @@ fn is_local(ip: Ipv4Addr) -> bool {
 pub struct Bridge {
     /// Seal expired posts anew.
     pub reseal: bool,
+    /// After so much silence an edge is served by mailboxes, seconds; 0: never.
+    pub mailbox_after_seconds: u32,
+}
+
+/// The mailbox.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mailbox {
+    /// Bytes of the cells that are kept.
+    pub max_bytes: u64,
 }
 
 /// The edge.
@@ -291,7 +302,13 @@ impl Reader<'_> {
             whisper,
             mailserver,
             mix,
-            bridge: Bridge { reseal },
+            bridge: Bridge {
+                reseal,
+                mailbox_after_seconds: self.count32("bridge", "mailbox_after_seconds"),
+            },
+            mailbox: Mailbox {
+                max_bytes: self.large("mailbox", "max_bytes"),
+            },
             edge: edge?,
             api: Api { listen: api? },
             rpc,

@@ -72,8 +72,9 @@ mod tests {
             "edge",
             "bridge",
             "relay",
+            "mailbox",
             "whisper",
-            "bridge,relay,whisper",
+            "bridge,relay,mailbox,whisper",
             "edge,relay",
         ] {
             let roles: Roles = roles.parse().unwrap();

@@ -134,7 +134,7 @@ fn overrides(
             .filter_map(|other| other.identity.enode.clone())
             .collect(),
         Kind::Bridge => options.whisper_peers.clone(),
-        Kind::Relay | Kind::Edge => Vec::new(),
+        Kind::Relay | Kind::Mailbox | Kind::Edge => Vec::new(),
     };
     if !peers.is_empty() {
         set.push(("whisper", "static_peers", Value::List(peers)));

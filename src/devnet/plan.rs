@@ -21,6 +21,8 @@ pub enum Kind {
     Whisper,
     /// A mix node.
     Relay,
+    /// A mailbox.
+    Mailbox,
     /// A bridge.
     Bridge,
     /// An edge.
@@ -29,13 +31,20 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order in which they start; they stop in the reverse one.
-    pub const ALL: [Self; 4] = [Self::Whisper, Self::Relay, Self::Bridge, Self::Edge];
+    pub const ALL: [Self; 5] = [
+        Self::Whisper,
+        Self::Relay,
+        Self::Mailbox,
+        Self::Bridge,
+        Self::Edge,
+    ];
 
     /// Its role, and the start of the names.
     pub fn role(self) -> Role {
         match self {
             Self::Whisper => Role::Whisper,
             Self::Relay => Role::Relay,
+            Self::Mailbox => Role::Mailbox,
             Self::Bridge => Role::Bridge,
             Self::Edge => Role::Edge,
         }
@@ -46,6 +55,7 @@ impl Kind {
         match self {
             Self::Whisper => "whisper",
             Self::Relay => "relays",
+            Self::Mailbox => "mailboxes",
             Self::Bridge => "bridges",
             Self::Edge => "edges",
         }
@@ -84,6 +94,7 @@ impl Plan {
             let count = match kind {
                 Kind::Whisper => own_whisper,
                 Kind::Relay => options.relays,
+                Kind::Mailbox => options.mailboxes,
                 Kind::Bridge => options.bridges,
                 Kind::Edge => options.edges,
             };
@@ -110,15 +121,9 @@ fn check(options: &Options) -> Result<(), Failure> {
     let refuse = |what: String, why: String, what_to_do: &str| {
         Err(Failure::new(Exit::Usage, what, why, what_to_do))
     };
-    if options.mailboxes > 0 {
-        return refuse(
-            format!("--mailboxes {} cannot be started", options.mailboxes),
-            "this build has no mailboxes yet".to_owned(),
-            "leave --mailboxes out",
-        );
-    }
     for (flag, count) in [
         ("relays", options.relays),
+        ("mailboxes", options.mailboxes),
         ("bridges", options.bridges),
         ("edges", options.edges),
     ] {
@@ -159,7 +164,7 @@ mod tests {
             relays: 3,
             bridges: 1,
             edges: 2,
-            mailboxes: 0,
+            mailboxes: 1,
             preset: "fast".into(),
             loss_percent: 0,
             whisper_peers: vec![],
@@ -187,6 +192,7 @@ mod tests {
                 "relay-1",
                 "relay-2",
                 "relay-3",
+                "mailbox-1",
                 "bridge-1",
                 "edge-1",
                 "edge-2"
@@ -214,10 +220,10 @@ mod tests {
         for (options, part) in [
             (
                 Options {
-                    mailboxes: 1,
+                    mailboxes: 41,
                     ..options()
                 },
-                "no mailboxes yet",
+                "--mailboxes 41",
             ),
             (
                 Options {

@@ -1,13 +1,17 @@
 //! Objects and reply blocks of the mixnet, in the words of the bridge.
 
+use std::time::Duration;
+
 use ::mixnet::PeerKey;
 use ::mixnet::fragment::Object as Packed;
+use ::mixnet::mailbox::Event::{Found, Left, Lost, Skipped};
+use ::mixnet::mailbox::{ChainKey, Label, LeaveError};
 use ::mixnet::send_queue::Urgency;
 use ::mixnet::shell::{Arrival, Event, Handle};
 use ::mixnet::sphinx::Surb;
 use bridge::engine;
 use bridge::gateway::client;
-use bridge::port::{BridgeId, Kind, Object, ReplyBlock, Tag};
+use bridge::port::{BridgeId, ChainSecret, Kind, Object, ReplyBlock, Tag};
 use tokio::sync::mpsc;
 
 /// What the mixnet brings to a bridge: requests, acks, reply blocks.
@@ -18,6 +22,16 @@ pub async fn to_bridge(mut events: mpsc::Receiver<Event>, engine: mpsc::Sender<e
                 object,
                 arrival: Arrival::Forward,
             } => unpack(object).map(engine::Input::Object),
+            Event::Mailbox(Left { label, first }) => {
+                let tag = Tag::new(label);
+                Some(engine::Input::Left { tag, first })
+            }
+            Event::Mailbox(Lost { label, first }) => {
+                let tag = Tag::new(label);
+                Some(engine::Input::NotLeft { tag, first })
+            }
+            // A bridge watches no chains.
+            Event::Mailbox(Found { .. } | Skipped { .. }) => None,
             // A bridge asks nothing, so nobody answers it; its own blocks do not exist.
             Event::Object {
                 arrival: Arrival::Reply,
@@ -42,6 +56,18 @@ pub async fn to_edge(mut events: mpsc::Receiver<Event>, client: mpsc::Sender<cli
                 object,
                 arrival: Arrival::Reply,
             } => unpack(object).map(client::Input::Object),
+            Event::Mailbox(Found {
+                label,
+                next,
+                object,
+            }) => Some(client::Input::Found {
+                label,
+                next,
+                payload: object,
+            }),
+            Event::Mailbox(Skipped { label, next }) => Some(client::Input::Skipped { label, next }),
+            // An edge leaves nothing.
+            Event::Mailbox(Left { .. } | Lost { .. }) => None,
             Event::SurbsStale => Some(client::Input::BlocksStale),
             Event::Object {
                 arrival: Arrival::Forward,
@@ -90,6 +116,30 @@ pub async fn reply(mix: &Handle, blocks: Vec<ReplyBlock>, object: Object) {
         tracing::debug!(%error, "a reply was not sent");
     }
 }
+
+/// Leaves a payload in mailboxes; waits while as many as may be are on their way.
+pub async fn leave(mix: &Handle, tag: Tag, key: &ChainSecret, first: u64, payload: Vec<u8>) {
+    loop {
+        let key = ChainKey::from_bytes(*key.expose());
+        match mix.leave(*tag.bytes(), key, first, payload.clone()).await {
+            Err(LeaveError::Full) => tokio::time::sleep(FULL_GAP).await,
+            Ok(()) | Err(LeaveError::Stopped) => return,
+            // The engine has it on its disk and asks again after the next start.
+            Err(error) => return tracing::warn!(%error, "a payload is not left in mailboxes"),
+        }
+    }
+}
+
+/// Follows a chain of mailbox boxes.
+pub async fn watch(mix: &Handle, label: Label, key: &ChainSecret, next: u64) {
+    let key = ChainKey::from_bytes(*key.expose());
+    if let Err(error) = mix.watch(label, key, next).await {
+        tracing::warn!(%error, "a chain of mailbox boxes is not followed");
+    }
+}
+
+/// Between two tries to hand over a payload while there is no room: some boxes are full by then.
+const FULL_GAP: Duration = Duration::from_secs(1);
 
 /// Makes reply blocks that end at this node; none while too few relays are usable.
 pub async fn blocks(mix: &Handle, count: usize) -> Vec<ReplyBlock> {

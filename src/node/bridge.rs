@@ -1,10 +1,11 @@
 //! The role of the bridge: the engine between its two networks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bridge::engine::{self, Engine};
 use bridge::gateway::seal::ExchangeSecret;
-use bridge::port::{BridgeId, Envelope, Object, ReplyBlock, Stage};
+use bridge::port::{BridgeId, ChainSecret, Envelope, Object, ReplyBlock, Stage, Tag};
 use bridge::runner;
 use bridge::store::{RocksStore, Store};
 use tokio::sync::mpsc;
@@ -47,14 +48,30 @@ pub(super) fn start(
             async move { link::legacy::publish(&whisper, envelope, &core).await }
         }
     });
+    let leaving = mix.clone();
     let replies = port(&mut ports, move |(blocks, object)| {
         let mix = mix.clone();
         async move { link::mixnet::reply(&mix, blocks, object).await }
+    });
+    let mailboxes = port(&mut ports, {
+        let mix = leaving;
+        move |wish| {
+            let mix = mix.clone();
+            async move {
+                match wish {
+                    ToMailboxes::Leave(tag, key, first, payload) => {
+                        link::mixnet::leave(&mix, tag, &key, first, payload).await;
+                    }
+                    ToMailboxes::Forget(tag) => mix.forget(*tag.bytes()).await,
+                }
+            }
+        }
     });
     let out = Out {
         sealer,
         posts,
         replies,
+        mailboxes,
         core,
         watching,
     };
@@ -76,7 +93,21 @@ fn config(settings: &Settings, keys: &Keys, mix: &Mix) -> Result<engine::Config,
         frame_capacity: ::mixnet::fragment::FRAME_FRAGMENT_MAX,
         retry: engine::RETRY,
         reseal: settings.bridge.reseal,
+        mailboxes: mailboxes(settings.bridge.mailbox_after_seconds),
     })
+}
+
+fn mailboxes(after_s: u32) -> Option<engine::Mailboxes> {
+    (after_s > 0).then_some(engine::Mailboxes {
+        box_capacity: ::mixnet::mailbox::CELL_FRAGMENT_MAX,
+        absent_after: Duration::from_secs(after_s.into()),
+    })
+}
+
+/// What the engine wants of mailboxes, in its order.
+enum ToMailboxes {
+    Leave(Tag, ChainSecret, u64, Vec<u8>),
+    Forget(Tag),
 }
 
 /// Where the outputs of the engine go.
@@ -84,6 +115,7 @@ struct Out {
     sealer: link::legacy::Sealer,
     posts: mpsc::Sender<Envelope>,
     replies: mpsc::Sender<(Vec<ReplyBlock>, Object)>,
+    mailboxes: mpsc::Sender<ToMailboxes>,
     core: mpsc::WeakSender<engine::Input>,
     watching: Watching,
 }
@@ -99,6 +131,18 @@ impl Out {
                 }
                 engine::Output::Work(job) => {
                     sealing.spawn(self.sealer.clone().seal(job, self.core.clone()));
+                }
+                engine::Output::Leave {
+                    tag,
+                    key,
+                    first,
+                    payload,
+                } => {
+                    let wish = ToMailboxes::Leave(tag, key, first, payload);
+                    put(&self.mailboxes, wish).await;
+                }
+                engine::Output::Forget { tag } => {
+                    put(&self.mailboxes, ToMailboxes::Forget(tag)).await;
                 }
                 engine::Output::Trace(trace) => self.watching.note(&trace, direction),
                 // The runner writes these itself.

@@ -118,6 +118,10 @@ impl Out {
                     let blocks = link::mixnet::blocks(&self.mix, count).await;
                     link::legacy::tell(&self.core, client::Input::Blocks(blocks)).await;
                 }
+                client::Output::Watch { label, key, next } => {
+                    link::mixnet::watch(&self.mix, label, &key, next).await;
+                }
+                client::Output::Unwatch { label } => self.mix.unwatch(label).await,
                 client::Output::Trace(trace) => self.watching.note(&trace, direction),
                 // The runner writes these itself.
                 client::Output::Commit { .. } => {}

@@ -358,6 +358,7 @@ pub(super) enum SeedFor {
     Core,
     Keyring,
     Inbox,
+    Mailbox,
 }
 
 /// Random bytes of the system; with `--seed` (devnets under test) the same ones at every start.

@@ -10,6 +10,7 @@ use ::legacy::shh::clock::ClockState;
 use ::legacy::shh::limits::CLOCK_WARN_S;
 use ::mixnet::counters::PacketKind;
 use ::mixnet::error::DropReason as MixDrop;
+use ::mixnet::mailbox::PutStatus;
 use ::mixnet::shell as mix_shell;
 use bridge::counters::{Counters, Direction, DropReason};
 use bridge::port::BridgeId;
@@ -17,14 +18,15 @@ use bridge::store::{Family, RocksStore};
 use tokio::sync::watch;
 
 use super::core::{Core, Doing};
+use super::mailbox::{self, Mailbox};
 use super::parts::{Mix, Whisper};
 use crate::config::Settings;
 use crate::identity::{self, Identity};
 use crate::link::interest::Interests;
 use crate::metrics::{self, Readings};
 use crate::status::{
-    BridgeStatus, Cause, EdgeStatus, Health, MailStatus, MixPeer, MixStatus, NodeStatus,
-    SNAPSHOT_EVERY, Snapshot, WhisperPeer, WhisperStatus,
+    BridgeStatus, Cause, EdgeStatus, Health, MailStatus, MailboxStatus, MixPeer, MixStatus,
+    NodeStatus, SNAPSHOT_EVERY, Snapshot, WhisperPeer, WhisperStatus,
 };
 
 /// Where a snapshot comes from.
@@ -34,6 +36,7 @@ pub(super) struct Sources {
     whisper: Option<(whisper_shell::Handle, usize)>,
     mix: Option<(mix_shell::Handle, &'static str)>,
     doing: Option<Doing>,
+    mailbox: Option<watch::Receiver<mailbox::Doing>>,
     store: Option<Arc<RocksStore>>,
 }
 
@@ -45,6 +48,7 @@ impl Sources {
         whisper: Option<&Whisper>,
         mix: Option<&Mix>,
         core: Option<&Core>,
+        mailbox: Option<&Mailbox>,
         store: Option<Arc<RocksStore>>,
     ) -> Self {
         let doing = core.map(|core| core.doing.clone());
@@ -55,6 +59,7 @@ impl Sources {
             whisper: whisper.map(|whisper| (whisper.handle.clone(), statics)),
             mix: mix.map(|mix| (mix.handle.clone(), mix.preset.name)),
             doing,
+            mailbox: mailbox.map(|mailbox| mailbox.doing.clone()),
             store,
         }
     }
@@ -98,6 +103,10 @@ impl Sources {
             ),
             None => (None, None),
         };
+        let mailbox = self
+            .mailbox
+            .as_ref()
+            .map(|doing| mailbox_status(&doing.borrow(), &mut readings));
         if let Some(store) = &self.store {
             for family in Family::ALL {
                 readings.count_labelled(&metrics::STORE_BYTES, family.name(), store.bytes(family));
@@ -111,6 +120,7 @@ impl Sources {
             mix,
             bridge,
             edge,
+            mailbox,
             troubles,
         };
         readings.set(
@@ -301,6 +311,21 @@ async fn mix_status(
     readings.count_labelled(&metrics::MIX_RELAYS, "known", status.known_relays as u64);
     readings.count_labelled(&metrics::MIX_RELAYS, "usable", status.usable_relays as u64);
     readings.count(&metrics::MIX_PEERS, status.connections.len() as u64);
+    let used = status.node.mailboxes;
+    for (result, count) in [
+        ("polls", used.polls),
+        ("found", used.found),
+        ("silent", used.silent),
+        ("lies", used.lies),
+        ("skipped", used.skipped),
+        ("puts", used.puts),
+        ("kept", used.kept),
+        ("refused", used.refused),
+        ("unanswered", used.unanswered),
+    ] {
+        readings.count_labelled(&metrics::MIX_MAILBOXES, result, count);
+    }
+    readings.count(&metrics::MIX_CHAINS, status.node.chains_watched as u64);
     readings.count(&metrics::MIX_SURBS, status.node.surbs_outstanding as u64);
     let peers = status.connections.iter().map(|connection| MixPeer {
         peer_id: identity::peer_id(&connection.peer).unwrap_or_default(),
@@ -320,6 +345,11 @@ async fn mix_status(
 fn bridge_status(status: &bridge::engine::Status, readings: &mut Readings) -> BridgeStatus {
     transfers(&status.counters, readings);
     readings.count(&metrics::BRIDGE_REGISTRATIONS, status.registrations as u64);
+    readings.count(&metrics::BRIDGE_CLIENTS_AWAY, status.clients_away as u64);
+    readings.count(&metrics::BRIDGE_MESSAGES_LEFT, status.messages_left as u64);
+    let leaving = status.payloads_leaving as u64;
+    readings.count(&metrics::BRIDGE_PAYLOADS_LEAVING, leaving);
+    readings.count(&metrics::BRIDGE_REPLY_BLOCKS, status.reply_blocks as u64);
     readings.count_labelled(
         &metrics::BRIDGE_OUTBOX_MESSAGES,
         "to_mix",
@@ -334,6 +364,29 @@ fn bridge_status(status: &bridge::engine::Status, readings: &mut Readings) -> Br
         registrations: status.registrations,
         deliveries_waiting: status.deliveries_waiting,
         posts_open: status.posts_open,
+        clients_away: status.clients_away,
+        messages_left: status.messages_left,
+        payloads_leaving: status.payloads_leaving,
+    }
+}
+
+fn mailbox_status(doing: &mailbox::Doing, readings: &mut Readings) -> MailboxStatus {
+    let counters = doing.counters;
+    readings.count(&metrics::MAILBOX_CELLS, doing.cells as u64);
+    readings.count(&metrics::MAILBOX_BYTES, doing.bytes);
+    for (status, count) in PutStatus::ALL.iter().zip(counters.puts) {
+        readings.count_labelled(&metrics::MAILBOX_PUTS, status.as_str(), count);
+    }
+    readings.count(&metrics::MAILBOX_GETS, counters.gets);
+    readings.count_labelled(&metrics::MAILBOX_SENT, "found", counters.found);
+    readings.count_labelled(&metrics::MAILBOX_SENT, "random", counters.random);
+    readings.count(&metrics::MAILBOX_EXPIRED, counters.expired);
+    readings.count(&metrics::MAILBOX_FAILURES, doing.failures);
+    MailboxStatus {
+        cells: doing.cells,
+        bytes: doing.bytes,
+        gets: counters.gets,
+        found: counters.found,
     }
 }
 
@@ -371,6 +424,8 @@ fn edge_status(
             .collect(),
         posts_pending: status.posts_waiting,
         reply_blocks: status.reply_blocks,
+        chains: status.chains,
+        from_mailboxes: status.from_mailboxes,
     }
 }
 

@@ -207,6 +207,7 @@ mod tests {
             mix: Some(mix),
             bridge: roles.contains("bridge").then(BridgeStatus::default),
             edge: None,
+            mailbox: None,
             troubles: vec![],
         }
     }

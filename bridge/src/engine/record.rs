@@ -30,6 +30,12 @@ pub(crate) struct RegistrationRecord {
     pub(crate) renewals: u32,
     #[prost(bytes = "vec", tag = "12")]
     pub(crate) blocks_from: Vec<u8>,
+    /// The key of its chain of mailbox boxes; empty in a record of before there were any.
+    #[prost(bytes = "vec", tag = "13")]
+    pub(crate) chain_key: Vec<u8>,
+    /// The first box of the chain that is not used.
+    #[prost(uint64, tag = "14")]
+    pub(crate) chain_next: u64,
 }
 
 /// How the responses to a one-shot request are sealed and sent.

@@ -7,10 +7,13 @@
 //!                             acks, requests└──────────────── MVDS payload of the client ◀──────────┘
 //! ```
 //!
+//! A client that is away is served by mailboxes: see `absence`.
+//!
 //! Keys on the disk: registrations: tag ‖ 00 the registration, 01 its session, 02 the session before its renewal.
 //! Reply blocks: tag ‖ renewals (4) ‖ counter (8) ‖ index (2). MVDS states: 00 ‖ peer ‖ id, and 01 ‖ id for what was here.
 //! MVDS messages: id → group ‖ time ‖ envelope hash; the envelope itself is stored once, however many registrations wait.
 
+mod absence;
 mod credit;
 mod delivery;
 mod lease;
@@ -31,6 +34,7 @@ use crate::port::{EnvelopeHash, Now, Prefix, Stage, Tag};
 use crate::prefixes::pack;
 use crate::store::Family;
 use crate::tracks::{self, node_now};
+use absence::{Absence, Chain};
 use credit::Credit;
 use session::Keys;
 
@@ -58,6 +62,7 @@ pub(crate) struct Registrations {
     paced: BTreeSet<(Instant, Tag)>,
     /// By the end of the lease, Unix seconds.
     leases: BTreeSet<(u32, Tag)>,
+    absence: Absence,
 }
 
 struct Registration {
@@ -76,6 +81,10 @@ struct Registration {
     credit: Credit,
     /// Not before then, if it is paced.
     next_frame: Option<Instant>,
+    /// Where what it is owed is left while it is away.
+    chain: Option<Chain>,
+    /// When it counts as away.
+    silent_at: Instant,
 }
 
 impl Registrations {
@@ -87,6 +96,21 @@ impl Registrations {
     /// How many messages wait for clients.
     pub(crate) fn waiting(&self) -> usize {
         self.envelopes.len()
+    }
+
+    /// Unused reply blocks of all of them.
+    pub(crate) fn reply_blocks(&self) -> usize {
+        self.blocks_total
+    }
+
+    /// How many clients are away.
+    pub(crate) fn away(&self) -> usize {
+        self.absence.away()
+    }
+
+    /// How many payloads are on their way into mailboxes.
+    pub(crate) fn leaving(&self) -> usize {
+        self.absence.on_way()
     }
 
     /// Whether the tag names a registration.
@@ -108,12 +132,14 @@ impl Registrations {
             }
         }
         self.flush(turn);
+        self.notice_absence(turn);
     }
 
     pub(crate) fn next_deadline(&self, now: Now) -> Option<Instant> {
         let paced = self.paced.first().map(|(at, _)| *at);
         let lease = self.leases.first().map(|(until, _)| now.when(*until));
-        [self.node.next_deadline(), paced, lease]
+        let absence = self.absence.next_deadline();
+        [self.node.next_deadline(), paced, lease, absence]
             .into_iter()
             .flatten()
             .min()
@@ -166,10 +192,15 @@ impl Registrations {
                 turn.ledger.delete(Family::MvdsMessages, *id.bytes());
                 self.release(turn, &id);
             }
-            Change::PutState { .. }
-            | Change::DeleteState { .. }
-            | Change::PutSeen { .. }
-            | Change::DeleteSeen { .. } => tracks::write(turn.ledger, change),
+            Change::DeleteState { peer, id } => {
+                if let Some(tag) = self.by_peer.get(&peer).copied() {
+                    self.settle(turn, tag, &id);
+                }
+                tracks::write(turn.ledger, change);
+            }
+            Change::PutState { .. } | Change::PutSeen { .. } | Change::DeleteSeen { .. } => {
+                tracks::write(turn.ledger, change)
+            }
         }
     }
 
@@ -211,6 +242,11 @@ impl Registration {
             retiring: self.retiring,
             renewals: self.keys.renewals,
             blocks_from: self.credit.taken_from(),
+            chain_key: self
+                .chain
+                .as_ref()
+                .map_or_else(Vec::new, |chain| chain.key.expose().to_vec()),
+            chain_next: self.chain.as_ref().map_or(0, |chain| chain.next),
         }
     }
 }

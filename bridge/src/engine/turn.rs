@@ -1,7 +1,7 @@
 //! One turn of the engine, and what it causes.
 
 use super::Config;
-use crate::port::{Envelope, Object, ReplyBlock, SealJob, Trace};
+use crate::port::{ChainSecret, Envelope, Object, ReplyBlock, SealJob, Tag, Trace};
 use crate::turn;
 
 /// What leaves the engine once its batch is durable.
@@ -12,6 +12,13 @@ pub(crate) enum Effect {
     },
     Publish(Envelope),
     Work(SealJob),
+    Leave {
+        tag: Tag,
+        key: ChainSecret,
+        first: u64,
+        payload: Vec<u8>,
+    },
+    Forget(Tag),
     /// With time 0: stamped when it is released.
     Trace(Trace),
 }

@@ -4,11 +4,13 @@
 //! ```text
 //! local client ─ Interests ─▶ REGISTER, kept alive ─▶ Send
 //!              ─ Envelope ──▶ POST, until POSTED   ─▶ Send
+//! mailboxes ─ Found ▶ MVDS payload ─▶ the same
 //! mixnet ─ Object ─▶ MVDS payload ─▶ checked, deduplicated, committed ─▶ Deliver, and the ACK ─▶ Send
 //!                 ─▶ response to a request
 //! ```
 
 mod blocks;
+mod chains;
 mod inbox;
 mod outbox;
 mod record;
@@ -31,14 +33,16 @@ use crate::ledger::{Ledger, Step};
 use crate::life;
 use crate::mvds::retry::Retry;
 use crate::port::{
-    BridgeId, BridgeInfo, Envelope, EnvelopeHash, Inspect, Kind, Now, Object, Prefix, ReplyBlock,
-    Tag, Trace,
+    BridgeId, BridgeInfo, ChainSecret, Envelope, EnvelopeHash, Inspect, Kind, Now, Object, Prefix,
+    ReplyBlock, Tag, Trace,
 };
 use crate::seen::{Scope, Sweep};
 use crate::store::{Batch, Family, Store, StoreError};
 use blocks::{Blocks, Job};
+use chains::Chains;
 use inbox::Inbox;
 use outbox::Outbox;
+use registration::RegistrationId;
 use registrations::Registrations;
 use turn::{Effect, Turn};
 
@@ -64,7 +68,8 @@ pub struct Config {
     pub blocks_low: usize,
     /// Up to so many.
     pub blocks_high: usize,
-    /// How long the bridge may hold reply blocks before they are replaced; shorter than the mixnet keeps their keys.
+    /// For how long reply blocks serve from their arrival at the bridge on: shorter than the mixnet keeps the keys of their relays and their
+    /// own. More than half an hour is half an hour.
     pub blocks_life: Duration,
     /// When a request for an offered envelope is repeated, in epochs of 100 ms (interactive mode only).
     pub mvds_retry: Retry,
@@ -108,6 +113,22 @@ pub enum Input {
     Blocks(Vec<ReplyBlock>),
     /// A relay is gone: reply blocks made so far may lead nowhere.
     BlocksStale,
+    /// An object from a chain of mailbox boxes that [`Output::Watch`] named.
+    Found {
+        /// Which chain.
+        label: ChainLabel,
+        /// The box after it.
+        next: u64,
+        /// An MVDS payload of the bridge.
+        payload: Vec<u8>,
+    },
+    /// Boxes of a chain are given up.
+    Skipped {
+        /// Which chain.
+        label: ChainLabel,
+        /// The box after them.
+        next: u64,
+    },
     /// All batches up to this number are durable.
     Committed(u64),
     /// The local client has a delivered envelope; it need not be kept for another [`Output::Deliver`].
@@ -140,9 +161,26 @@ pub enum Output {
     },
     /// Hand an envelope to the local client. After a restart one that was not confirmed by [`Input::Handed`] comes again.
     Deliver(Envelope),
+    /// Look into the boxes of a chain from an index on, and bring what is there with [`Input::Found`]. After a restart it comes again.
+    Watch {
+        /// Names the chain.
+        label: ChainLabel,
+        /// The key of the chain.
+        key: ChainSecret,
+        /// Index of the first box to look into.
+        next: u64,
+    },
+    /// Look into them no more.
+    Unwatch {
+        /// Which chain.
+        label: ChainLabel,
+    },
     /// For whoever watches.
     Trace(Trace),
 }
+
+/// Names a chain of mailbox boxes.
+pub type ChainLabel = [u8; 16];
 
 /// How an edge is doing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -159,6 +197,10 @@ pub struct Status {
     pub oldest_post_unix_ms: Option<u64>,
     /// Delivered envelopes that the local client did not confirm.
     pub deliveries_kept: usize,
+    /// Chains of mailbox boxes that are followed.
+    pub chains: usize,
+    /// Envelopes that came from mailboxes.
+    pub from_mailboxes: u64,
     /// Batches that are not durable yet.
     pub commits_in_flight: u64,
     /// What went across and what was dropped.
@@ -175,6 +217,8 @@ pub struct Client {
     outbox: Outbox,
     inbox: Inbox,
     blocks: Blocks,
+    chains: Chains,
+    from_mailboxes: u64,
     exchanges: BTreeMap<Tag, Exchange>,
     sweep: Sweep,
     next_sweep: Instant,
@@ -215,6 +259,7 @@ impl Client {
         let registrations = Registrations::open(&mut turn).map_err(OpenError::Store)?;
         let outbox = Outbox::open(&mut turn).map_err(OpenError::Store)?;
         let inbox = Inbox::open(&mut turn).map_err(OpenError::Store)?;
+        let chains = Chains::open(&mut turn).map_err(OpenError::Store)?;
         ledger.close();
         Ok(Self {
             config,
@@ -225,6 +270,8 @@ impl Client {
             outbox,
             inbox,
             blocks: Blocks::default(),
+            chains,
+            from_mailboxes: 0,
             exchanges: BTreeMap::new(),
             sweep: Sweep::new(Family::Seen),
             next_sweep: now.mono + SWEEP_GAP,
@@ -259,7 +306,23 @@ impl Client {
             Input::Blocks(blocks) => self.blocks.add(blocks),
             Input::BlocksStale => {
                 self.blocks.discard();
-                self.registrations.replace_stocks(&turn);
+                self.registrations.replace_stocks();
+            }
+            Input::Found {
+                label,
+                next,
+                payload,
+            } => {
+                let id = RegistrationId(label);
+                if self.chains.advance(&mut turn, id, next) {
+                    for envelope in self.registrations.found(&mut turn, id, &payload) {
+                        self.from_mailboxes += 1;
+                        self.inbox.take(&mut turn, envelope)?;
+                    }
+                }
+            }
+            Input::Skipped { label, next } => {
+                self.chains.advance(&mut turn, RegistrationId(label), next);
             }
             Input::Handed(hash) => self.inbox.handed(&mut turn, hash),
             Input::Committed(_) | Input::Tick => {}
@@ -277,10 +340,17 @@ impl Client {
             );
             self.registrations.tick(&mut turn, &mut self.blocks);
         }
+        for (id, chain) in self.registrations.chains_changed() {
+            match chain {
+                Some((key, lease_until)) => self.chains.begin(&mut turn, id, key, lease_until),
+                None => self.chains.end(&mut turn, id),
+            }
+        }
         self.blocks.ask(&mut turn);
         if self.next_sweep <= now.mono {
             self.next_sweep = now.mono + SWEEP_GAP;
             self.sweep.step(turn.ledger, now.unix())?;
+            self.chains.sweep(&mut turn);
             self.exchanges
                 .retain(|_, exchange| exchange.until > now.mono);
         }
@@ -295,6 +365,12 @@ impl Client {
             Step::Effect(Effect::WantBlocks(count)) => Output::WantBlocks { count },
             Step::Effect(Effect::Send { to, object }) => Output::Send { to, object },
             Step::Effect(Effect::Deliver(envelope)) => Output::Deliver(envelope),
+            Step::Effect(Effect::Watch { id, key, next }) => Output::Watch {
+                label: id.0,
+                key,
+                next,
+            },
+            Step::Effect(Effect::Unwatch(id)) => Output::Unwatch { label: id.0 },
             Step::Effect(Effect::Trace(trace)) => Output::Trace(trace),
         })
     }
@@ -327,6 +403,8 @@ impl Client {
             posts_waiting: self.outbox.len(),
             oldest_post_unix_ms: self.outbox.oldest_unix_ms(),
             deliveries_kept: self.inbox.len(),
+            chains: self.chains.len(),
+            from_mailboxes: self.from_mailboxes,
             commits_in_flight: self.ledger.in_flight(),
             counters: self.counters.clone(),
         }
@@ -465,8 +543,8 @@ const POST_PATIENCE_S: u32 = 600;
 const BLOCKS_LOW: usize = 36;
 /// Half as many again, so that top-ups come in bursts and not with each message.
 const BLOCKS_HIGH: usize = 56;
-/// The keys of reply blocks are kept longer than this by the mixnet client.
-const BLOCKS_LIFE: Duration = Duration::from_secs(480);
+/// The mixnet client keeps the keys of reply blocks for 30 minutes; what is left is for their way to the bridge and back.
+const BLOCKS_LIFE: Duration = Duration::from_secs(1_500);
 /// One-shot requests whose answers may still come; a few hundred bytes each.
 const EXCHANGES_MAX: usize = 4_096;
 /// How long an answer is waited for: the bridge may hold a post for minutes.

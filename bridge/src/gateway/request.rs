@@ -248,6 +248,9 @@ fn body(wire: Option<v1::request::Body>) -> Result<Body, FormError> {
     }
 }
 
+/// A reply block serves no longer, seconds: the mixnet keeps the keys that open its reply for 30 minutes.
+pub const BLOCK_TTL_S_MAX: u32 = 1_800;
+
 /// More reply blocks for a registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopUp {
@@ -255,6 +258,8 @@ pub struct TopUp {
     pub blocks: Vec<ReplyBlock>,
     /// Whether those that the bridge still holds are worthless.
     pub discard_previous: bool,
+    /// For how many seconds from their arrival they serve.
+    pub ttl_s: u32,
 }
 
 impl TopUp {
@@ -266,6 +271,10 @@ impl TopUp {
         Ok(Self {
             blocks,
             discard_previous: wire.discard_previous,
+            ttl_s: match wire.ttl_s {
+                0 => BLOCK_TTL_S_MAX,
+                ttl_s => ttl_s.min(BLOCK_TTL_S_MAX),
+            },
         })
     }
 
@@ -279,6 +288,7 @@ impl TopUp {
         v1::SurbTopUp {
             blocks,
             discard_previous: self.discard_previous,
+            ttl_s: self.ttl_s,
         }
         .encode_to_vec()
     }

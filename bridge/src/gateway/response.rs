@@ -93,6 +93,8 @@ pub struct Pong {
     pub reply_blocks: u32,
     /// Seconds left of the lease.
     pub lease_left_s: u32,
+    /// One more than the greatest counter of a top-up that was taken; 0: none.
+    pub topped_up: u64,
 }
 
 impl Response {
@@ -131,9 +133,11 @@ impl Response {
             Some(v1::response::Body::Pong(v1::Pong {
                 reply_blocks,
                 lease_left_s,
+                topped_up,
             })) => Some(ResponseBody::Pong(Pong {
                 reply_blocks,
                 lease_left_s,
+                topped_up,
             })),
         };
         Ok(Self {
@@ -155,6 +159,7 @@ impl Response {
             ResponseBody::Pong(pong) => v1::response::Body::Pong(v1::Pong {
                 reply_blocks: pong.reply_blocks,
                 lease_left_s: pong.lease_left_s,
+                topped_up: pong.topped_up,
             }),
         });
         v1::Response {

@@ -22,6 +22,7 @@ use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::kinds::{Kind, TAG_LEN, Tag};
+use crate::port::ChainSecret;
 
 mod window;
 pub use window::{ReceiveWindow, WINDOW};
@@ -49,6 +50,7 @@ const ONE_SHOT_C2B: &[u8] = b"mixbridge/1 oneshot c2b";
 const ONE_SHOT_B2C: &[u8] = b"mixbridge/1 oneshot b2c";
 const SESSION_C2B: &[u8] = b"mixbridge/1 session c2b";
 const SESSION_B2C: &[u8] = b"mixbridge/1 session b2c";
+const MAILBOX_B2C: &[u8] = b"mixbridge/1 mailbox b2c";
 
 // Our own.
 
@@ -485,6 +487,19 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Session")
     }
+}
+
+/// Derives the key of the chain of mailbox boxes of a registration, in which the bridge leaves what its client is owed while it is
+/// away. Both ends get the same one, from what the keys of the registration come from.
+pub fn mailbox_key(
+    own: &ExchangeSecret,
+    other: &ExchangeKey,
+    group: &[u8; 32],
+) -> Result<ChainSecret, SealError> {
+    let [key] = own
+        .agree(other, Some(group), [MAILBOX_B2C])
+        .ok_or(SealError::LowOrder)?;
+    Ok(ChainSecret::from_bytes(key.0))
 }
 
 fn nonce(counter: u64) -> Nonce {

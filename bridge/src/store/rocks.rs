@@ -127,7 +127,11 @@ fn family_options(family: Family) -> Options {
     options.set_write_buffer_size(MEMTABLE_BYTES);
     match family {
         // Large and already encrypted: nothing to gain from compression.
-        Family::Envelopes | Family::ReplyBlocks | Family::Posts | Family::Outbox => {
+        Family::Envelopes
+        | Family::ReplyBlocks
+        | Family::Posts
+        | Family::Outbox
+        | Family::Mailbox => {
             options.set_compression_type(rocksdb::DBCompressionType::None);
         }
         Family::Meta

@@ -318,6 +318,7 @@ fn backlog_and_blocks_of_a_registration_are_bounded() {
         let top_up = bridge::gateway::request::TopUp {
             blocks,
             discard_previous: false,
+            ttl_s: 1_800,
         };
         let context = Context::new(Kind::TopUp, own.tag);
         let bytes = session.sealer.seal(context, &top_up.encode()).unwrap();

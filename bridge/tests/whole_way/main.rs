@@ -6,7 +6,9 @@
 mod envelope;
 mod hostile;
 mod life;
+mod mailbox;
 mod posts;
+mod stock;
 mod stranger;
 mod world;
 

@@ -12,7 +12,7 @@ use bridge::gateway::request::Mode;
 use bridge::gateway::seal::ExchangeSecret;
 use bridge::port::{
     BridgeId, BridgeInfo, Envelope, EnvelopeHash, Now, Object, Prefix, REPLY_BLOCK_LEN, ReplyBlock,
-    SealError, Stage, Trace,
+    SealError, Stage, Tag, Trace,
 };
 use bridge::store::{Batch, MemoryStore, Store};
 use rand_chacha::ChaCha20Rng;
@@ -23,6 +23,10 @@ use crate::envelope::{self, Reader};
 
 /// What a packet carries.
 pub const FRAME: usize = 3932;
+/// What a mailbox box holds.
+pub const BOX: usize = 3072;
+/// Between two looks into a chain.
+const POLL_MS: u64 = 5_000;
 /// When the simulation begins, Unix milliseconds.
 pub const START_MS: u64 = 1_600_000_000_000;
 
@@ -66,6 +70,8 @@ enum Event {
     Whisper(Envelope),
     Local(Envelope),
     Start(Who),
+    /// The edge, in this life, looks into a chain.
+    Poll(u64, [u8; 16]),
 }
 
 /// Where a role goes down: at which of its commits, and whether the batch is on the disk by then.
@@ -94,6 +100,8 @@ pub struct World {
     pub interests: Vec<Prefix>,
     /// Reply blocks by number: of which life of the edge; gone once spent.
     blocks: BTreeMap<u64, u64>,
+    /// When each was made.
+    block_made_ms: BTreeMap<u64, u64>,
     next_block: u64,
     pub blocks_refused: bool,
     /// Envelopes that Whisper holds.
@@ -115,6 +123,13 @@ pub struct World {
     pub workers_stuck: bool,
     /// The bridge's clock has jumped: nothing is sealed, while set.
     pub clock_in_doubt: bool,
+    /// Mailboxes: payloads by the key of their chain and their first box, and the chains that the edge follows.
+    pub boxes: BTreeMap<([u8; 32], u64), Vec<u8>>,
+    watched: BTreeMap<[u8; 16], ([u8; 32], u64)>,
+    /// Payloads that were left, repetitions among them.
+    pub left: u32,
+    /// Whether mailboxes take anything.
+    pub mailboxes_full: bool,
 }
 
 impl World {
@@ -136,6 +151,7 @@ impl World {
             mode,
             interests: vec![Prefix::of_topic([0xe1, 0, 0, 0], 8).unwrap()],
             blocks: BTreeMap::new(),
+            block_made_ms: BTreeMap::new(),
             next_block: 0,
             blocks_refused: false,
             whisper: BTreeMap::new(),
@@ -150,6 +166,10 @@ impl World {
             said: 0,
             workers_stuck: false,
             clock_in_doubt: false,
+            boxes: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            left: 0,
+            mailboxes_full: false,
         };
         world.start(Who::Bridge);
         world.start(Who::Edge);
@@ -281,6 +301,7 @@ impl World {
             Event::Whisper(envelope) => self.handle_bridge(engine::Input::Envelope(envelope)),
             Event::Local(envelope) => self.handle_edge(client::Input::Envelope(envelope)),
             Event::Start(who) => self.start(who),
+            Event::Poll(life, label) => self.poll(life, label),
             Event::Written(who, life, seq, batch) => self.written(who, life, seq, &batch),
             Event::Committed(who, life, seq) if life == self.lives[who as usize] => match who {
                 Who::Bridge => self.handle_bridge(engine::Input::Committed(seq)),
@@ -320,7 +341,10 @@ impl World {
         self.lives[who as usize] += 1;
         match who {
             Who::Bridge => self.bridge = None,
-            Who::Edge => self.edge = None,
+            Who::Edge => {
+                self.edge = None;
+                self.watched.clear();
+            }
         }
         self.at(1000, Event::Start(who));
     }
@@ -413,6 +437,13 @@ impl World {
                     };
                     self.at(40, Event::ToBridge(sealed));
                 }
+                engine::Output::Leave {
+                    tag,
+                    key,
+                    first,
+                    payload,
+                } => self.leave(tag, *key.expose(), first, payload),
+                engine::Output::Forget { .. } => {}
                 engine::Output::Trace(trace) => self.traces.push((Who::Bridge, trace)),
             }
         }
@@ -449,6 +480,13 @@ impl World {
                         Event::ToEdge(client::Input::Handed(envelope.facts.hash)),
                     );
                 }
+                client::Output::Watch { label, key, next } => {
+                    self.watched.insert(label, (*key.expose(), next));
+                    self.at(POLL_MS, Event::Poll(self.lives[1], label));
+                }
+                client::Output::Unwatch { label } => {
+                    self.watched.remove(&label);
+                }
                 client::Output::Trace(trace) => self.traces.push((Who::Edge, trace)),
             }
         }
@@ -458,6 +496,7 @@ impl World {
         self.next_block += 1;
         let life = self.lives[1];
         self.blocks.insert(self.next_block, life);
+        self.block_made_ms.insert(self.next_block, self.now_ms);
         let mut bytes = vec![0; REPLY_BLOCK_LEN];
         bytes[..8].copy_from_slice(&self.next_block.to_be_bytes());
         ReplyBlock::new(bytes).unwrap()
@@ -488,6 +527,11 @@ impl World {
                 self.commits
             );
             alive &= life == Some(self.lives[1]);
+            let age_ms = self.now_ms - self.block_made_ms[&number];
+            assert!(
+                age_ms < 1_800_000,
+                "a reply block was used {age_ms} ms after it was made"
+            );
         }
         self.sent_to_edge.push(object.clone());
         if alive {
@@ -495,6 +539,79 @@ impl World {
                 Event::ToEdge(client::Input::Object(object))
             });
         }
+    }
+
+    /// A payload for mailboxes: the first write counts, and it takes a while until two of them say that they keep it.
+    fn leave(&mut self, tag: Tag, key: [u8; 32], first: u64, payload: Vec<u8>) {
+        let input = if self.mailboxes_full {
+            engine::Input::NotLeft { tag, first }
+        } else {
+            self.left += 1;
+            let kept = self
+                .boxes
+                .entry((key, first))
+                .or_insert_with(|| payload.clone());
+            assert!(
+                *kept == payload,
+                "a box was written twice, with different content"
+            );
+            engine::Input::Left { tag, first }
+        };
+        let delay = 2_000 + self.below(20_000);
+        self.at(delay, Event::ToBridge(input));
+    }
+
+    /// What the edge finds in the next boxes of a chain.
+    fn poll(&mut self, life: u64, label: [u8; 16]) {
+        let Some((key, next)) = self.watched.get(&label).copied() else {
+            return;
+        };
+        if life != self.lives[1] || self.edge.is_none() {
+            return;
+        }
+        if let Some(payload) = self.boxes.get(&(key, next)).cloned() {
+            let next = next + payload.len().div_ceil(BOX).max(1) as u64;
+            self.watched.insert(label, (key, next));
+            let found = client::Input::Found {
+                label,
+                next,
+                payload,
+            };
+            self.at(0, Event::ToEdge(found));
+        }
+        self.at(POLL_MS, Event::Poll(life, label));
+    }
+
+    /// The reader gives up boxes that stay empty: the chains go on at the next box that is full.
+    pub fn skip_to_what_is_there(&mut self) {
+        self.run_for(POLL_MS);
+        let labels: Vec<[u8; 16]> = self.watched.keys().copied().collect();
+        for label in labels {
+            let (key, next) = self.watched[&label];
+            let there = self.boxes.range((key, next)..).next();
+            if let Some(((_, first), _)) = there.filter(|((of, _), _)| *of == key) {
+                let next = *first;
+                self.watched.insert(label, (key, next));
+                self.tell_edge(client::Input::Skipped { label, next });
+            }
+        }
+    }
+
+    /// The process ends, and stays so.
+    pub fn stop(&mut self, who: Who) {
+        self.lives[who as usize] += 1;
+        match who {
+            Who::Bridge => self.bridge = None,
+            Who::Edge => {
+                self.edge = None;
+                self.watched.clear();
+            }
+        }
+    }
+
+    /// It starts again.
+    pub fn start_again(&mut self, who: Who) {
+        self.at(0, Event::Start(who));
     }
 
     /// The mixnet: a lost frame loses the object.
@@ -598,5 +715,9 @@ pub fn bridge_config(seed: [u8; 32]) -> engine::Config {
         frame_capacity: FRAME,
         retry: engine::RETRY,
         reseal: true,
+        mailboxes: Some(engine::Mailboxes {
+            box_capacity: BOX,
+            absent_after: Duration::from_secs(300),
+        }),
     }
 }

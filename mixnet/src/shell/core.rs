@@ -22,6 +22,7 @@ use crate::address::PeerKey;
 use crate::counters::Stage;
 use crate::error::DropReason;
 use crate::limits::{DIALLING_QUEUE_MAX, INTAKE_QUEUE_MAX, NEIGHBOUR_QUEUE_MAX, SHUTDOWN_MAX};
+use crate::mailbox::Request;
 use crate::node::{Input, Node, NodeConfig, Output};
 use crate::now::Now;
 use crate::sphinx::{Packet, SecretKey};
@@ -37,6 +38,9 @@ const DIAL_QUEUE_MAX: usize = 64;
 
 /// Events about relays that wait for a user who is behind; older ones are then worth nothing.
 const NOTICES_MAX: usize = 16;
+
+/// Objects from mailboxes that wait for a user who is behind: several chains' worth of a minute of polls.
+const MAIL_MAX: usize = 256;
 
 /// How long a node without any deadline sleeps.
 const IDLE: Duration = Duration::from_secs(60);
@@ -95,6 +99,8 @@ pub(super) async fn run(
         dialling: BTreeMap::new(),
         writers: JoinSet::new(),
         notices: VecDeque::new(),
+        mail: VecDeque::new(),
+        mailbox: None,
         chores: JoinSet::new(),
         keys,
         opener,
@@ -142,6 +148,10 @@ struct Core {
     writers: JoinSet<()>,
     /// Events that must not be lost and found the channel full.
     notices: VecDeque<Event>,
+    /// The same for what came from mailboxes, which nobody repeats.
+    mail: VecDeque<Event>,
+    /// The mailbox of this node, if it is one.
+    mailbox: Option<mpsc::Sender<Request>>,
     opener: Opener,
     packets: mpsc::Sender<Command>,
     inputs: mpsc::WeakSender<Input>,
@@ -280,6 +290,23 @@ impl Core {
                 }
                 Output::Relays { usable, needed } => self.notice(Event::Relays { usable, needed }),
                 Output::SurbsStale => self.notice(Event::SurbsStale),
+                Output::Mailbox(event) if self.mail.len() >= MAIL_MAX => {
+                    tracing::debug!(?event, "nobody takes what came from mailboxes");
+                    self.drops.count(DropReason::QueueFull, 1);
+                }
+                Output::Mailbox(event) => self.mail.push_back(Event::Mailbox(event)),
+                Output::Serve(request) => {
+                    let taken = self.mailbox.as_ref().map(|to| to.try_send(request));
+                    if !matches!(taken, Some(Ok(()))) {
+                        self.drops.count(DropReason::QueueFull, 1);
+                    }
+                }
+            }
+        }
+        while let Some(event) = self.mail.pop_front() {
+            if let Err(TrySendError::Full(event)) = self.events.try_send(event) {
+                self.mail.push_front(event);
+                break;
             }
         }
         while let Some(event) = self.notices.pop_front() {
@@ -348,6 +375,30 @@ impl Core {
 
     fn query(&mut self, query: Query) {
         match query {
+            Query::Watch {
+                label,
+                key,
+                next,
+                done,
+            } => {
+                let _ = done.send(self.node.watch(label, key, next));
+            }
+            Query::Unwatch { label } => self.node.unwatch(&label),
+            Query::Leave {
+                label,
+                key,
+                first,
+                object,
+                done,
+            } => {
+                let _ = done.send(self.node.leave(now(), label, key, first, object));
+            }
+            Query::Forget { label } => self.node.forget(&label),
+            Query::Serve { requests } => {
+                self.node.serve_mailbox(true);
+                self.mailbox = Some(requests);
+            }
+            Query::Answer { answers } => self.node.answer(now(), answers),
             Query::Surbs { count, done } => {
                 let blocks = self.node.make_surbs(now(), count);
                 let _ = done.send(blocks);

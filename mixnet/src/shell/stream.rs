@@ -44,9 +44,16 @@ const FRAME_LEN: usize = LENGTH.len() + PACKET_LEN;
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the network tasks drop, by reason. They have no way to the core that could not be full.
-#[derive(Default)]
 pub(super) struct Drops {
     counts: [[AtomicU64; DropReason::ALL.len()]; Stage::ALL.len()],
+}
+
+impl Default for Drops {
+    fn default() -> Self {
+        Self {
+            counts: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
 }
 
 impl Drops {

@@ -448,15 +448,21 @@ pub struct Ping {
     #[prost(bytes = "vec", tag = "1")]
     pub tag: ::prost::alloc::vec::Vec<u8>,
 }
-/// Response to Ping; the clock of the bridge is in Response.server_time.
+/// Response to Ping, and with a request_id of zeros sent unasked through the last reply block of a registration: its stock is
+/// empty. The clock of the bridge is in Response.server_time.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Pong {
-    /// How many unused reply blocks the bridge holds for the registration; 0 in a one-shot ping.
+    /// How many unused reply blocks the bridge holds for the registration, those apart that serve for less than 300 more seconds; 0 in a
+    /// one-shot ping. An absolute number, so that what was lost on the way is not guessed for ever.
     #[prost(uint32, tag = "1")]
     pub reply_blocks: u32,
     /// Seconds until the lease of the registration ends; 0 in a one-shot ping.
     #[prost(uint32, tag = "2")]
     pub lease_left_s: u32,
+    /// One more than the greatest counter of the boxes with a SurbTopUp that the bridge has opened under the present keys; 0: none. What
+    /// the client sent later may still arrive.
+    #[prost(uint64, tag = "3")]
+    pub topped_up: u64,
 }
 /// More reply blocks for a registration. Client to bridge, frame type 04, no response.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -467,6 +473,10 @@ pub struct SurbTopUp {
     /// Throw away the blocks that the bridge still holds: a relay on their paths is gone.
     #[prost(bool, tag = "2")]
     pub discard_previous: bool,
+    /// For how many seconds from their arrival the blocks serve: until the keys of their relays or of the client are gone. 0, and everything
+    /// above 1,800: 1,800. The blocks of a Register serve for 1,800.
+    #[prost(uint32, tag = "3")]
+    pub ttl_s: u32,
 }
 /// The body of an MVDS message of a registration. Deterministic on purpose: group_id is that of the
 /// registration, timestamp is expiry - ttl of the envelope in seconds, there is no metadata. Two bridges thus make the same id.

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use crate::engine::turn::Turn;
-use crate::port::{ReplyBlock, Tag};
+use crate::gateway::request::BLOCK_TTL_S_MAX;
+use crate::port::{REPLY_BLOCK_LEN, ReplyBlock, Tag};
 use crate::store::Family;
 
 /// Reply blocks of one registration; far more than a client keeps in stock.
@@ -14,14 +15,25 @@ pub(super) const BLOCKS_MAX: usize = 256;
 /// Reply blocks of all registrations: 190 MB.
 pub(super) const BLOCKS_TOTAL_MAX: usize = 262_144;
 
+/// Blocks that serve for less time are not counted as stock, seconds: the client makes others while these still serve.
+const FRESH_S: u32 = 300;
+
 /// When a box was made: renewals of the registration, then counter.
 type Order = (u32, u64);
 
+/// A block, and until when it serves, Unix seconds.
+struct Held {
+    block: ReplyBlock,
+    until: u32,
+}
+
 #[derive(Default)]
 pub(super) struct Credit {
-    blocks: BTreeMap<(Order, u16), ReplyBlock>,
+    blocks: BTreeMap<(Order, u16), Held>,
     /// Blocks of earlier boxes are not taken.
     from: Order,
+    /// The latest box that brought some.
+    newest: Order,
 }
 
 impl Credit {
@@ -30,15 +42,26 @@ impl Credit {
         Some(Self {
             blocks: BTreeMap::new(),
             from,
+            newest: Order::default(),
         })
     }
 
     /// Puts a stored block back.
-    pub(super) fn load(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
+    pub(super) fn load(&mut self, now_s: u32, key: &[u8], value: &[u8]) -> Option<()> {
         let (order, index) = key.split_at_checked(12)?;
         let index = u16::from_be_bytes(index.try_into().ok()?);
-        let block = ReplyBlock::new(value.to_vec())?;
-        self.blocks.insert((parse_order(order)?, index), block);
+        // Before there were limits, a block stood alone.
+        let (block, until) = match value.len() {
+            REPLY_BLOCK_LEN => (value, now_s.saturating_add(BLOCK_TTL_S_MAX)),
+            _ => {
+                let (block, until) = value.split_at_checked(REPLY_BLOCK_LEN)?;
+                (block, u32::from_be_bytes(until.try_into().ok()?))
+            }
+        };
+        let block = ReplyBlock::new(block.to_vec())?;
+        let order = parse_order(order)?;
+        self.newest = self.newest.max(order);
+        self.blocks.insert((order, index), Held { block, until });
         Some(())
     }
 
@@ -50,27 +73,64 @@ impl Credit {
         self.blocks.len()
     }
 
+    /// Blocks that serve for a while yet.
+    pub(super) fn fresh(&self, now_s: u32) -> usize {
+        let from = now_s.saturating_add(FRESH_S);
+        self.blocks
+            .values()
+            .filter(|held| held.until > from)
+            .count()
+    }
+
+    /// One more than the counter of the latest box under the present keys that brought blocks; 0: none did.
+    pub(super) fn newest(&self, renewals: u32) -> u64 {
+        if self.newest.0 == renewals {
+            self.newest.1
+        } else {
+            0
+        }
+    }
+
+    /// Throws away what serves no longer; says how many there were.
+    pub(super) fn expire(&mut self, turn: &mut Turn<'_>, tag: Tag) -> usize {
+        let now_s = turn.now.unix();
+        let over: Vec<(Order, u16)> = self
+            .blocks
+            .iter()
+            .filter(|(_, held)| held.until <= now_s)
+            .map(|(key, _)| *key)
+            .collect();
+        for (order, index) in &over {
+            self.blocks.remove(&(*order, *index));
+            turn.ledger
+                .delete(Family::ReplyBlocks, block_key(tag, *order, *index));
+        }
+        over.len()
+    }
+
     /// Takes the blocks of a box; says how many there was no room for.
     pub(super) fn add(
         &mut self,
         turn: &mut Turn<'_>,
         tag: Tag,
         order: Order,
-        blocks: Vec<ReplyBlock>,
+        (blocks, ttl_s): (Vec<ReplyBlock>, u32),
         room: usize,
     ) -> usize {
+        self.newest = self.newest.max(order);
         if order < self.from {
             return blocks.len();
         }
         let room = room.min(BLOCKS_MAX.saturating_sub(self.blocks.len()));
         let left_out = blocks.len().saturating_sub(room);
+        let until = turn.now.unix().saturating_add(ttl_s);
         for (index, block) in (0u16..).zip(blocks.into_iter().take(room)) {
             turn.ledger.put(
                 Family::ReplyBlocks,
                 block_key(tag, order, index),
-                block.bytes(),
+                [block.bytes(), &until.to_be_bytes()[..]].concat(),
             );
-            self.blocks.insert((order, index), block);
+            self.blocks.insert((order, index), Held { block, until });
         }
         left_out
     }
@@ -89,12 +149,12 @@ impl Credit {
     pub(super) fn spend(&mut self, turn: &mut Turn<'_>, tag: Tag, count: usize) -> Vec<ReplyBlock> {
         let mut spent = Vec::with_capacity(count);
         while spent.len() < count {
-            let Some(((order, index), block)) = self.blocks.pop_first() else {
+            let Some(((order, index), held)) = self.blocks.pop_first() else {
                 break;
             };
             turn.ledger
                 .delete(Family::ReplyBlocks, block_key(tag, order, index));
-            spent.push(block);
+            spent.push(held.block);
         }
         spent
     }

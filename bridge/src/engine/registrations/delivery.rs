@@ -94,6 +94,7 @@ impl Registrations {
         }
         seen::note(turn.ledger, tag.bytes(), &facts.content_id, now_s);
         self.drain_node(turn);
+        self.owe(tag, id);
         Ok(true)
     }
 
@@ -128,6 +129,10 @@ impl Registrations {
     }
 
     fn send_due(&mut self, turn: &mut Turn<'_>, tag: Tag, peer: PeerId) {
+        if let Some(registration) = self.all.get_mut(&tag) {
+            let expired = registration.credit.expire(turn, tag);
+            self.blocks_total = self.blocks_total.saturating_sub(expired);
+        }
         while let Some(registration) = self.all.get(&tag) {
             if registration.next_frame.is_some_and(|at| at > turn.now.mono) {
                 return;
@@ -172,6 +177,7 @@ impl Registrations {
             let frames = turn.frames_for(bytes.len());
             let blocks = registration.credit.spend(turn, tag, frames);
             self.blocks_total = self.blocks_total.saturating_sub(blocks.len());
+            let is_last = registration.credit.len() == 1;
             let object = Object {
                 kind: Kind::Mvds,
                 tag,
@@ -188,6 +194,9 @@ impl Registrations {
                 registration.next_frame = Some(at);
                 self.paced.insert((at, tag));
             }
+            if is_last {
+                self.tell_empty(turn, tag);
+            }
         }
         self.node.taken(now, draft);
         self.drain_node(turn);
@@ -195,7 +204,7 @@ impl Registrations {
 }
 
 /// The bodies of waiting messages: made again from the stored envelopes.
-struct StoredBodies<'a, E>(&'a Ledger<E>);
+pub(super) struct StoredBodies<'a, E>(pub(super) &'a Ledger<E>);
 
 impl<E> Bodies for StoredBodies<'_, E> {
     fn load(&self, id: &MessageId) -> Option<Message> {

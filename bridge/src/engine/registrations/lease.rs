@@ -2,17 +2,21 @@
 
 use super::credit::BLOCKS_TOTAL_MAX;
 use super::session::{Keys, Opened, session_key};
-use super::{BACKLOG_MAX, Credit, ITEM_BYTES_MAX, REGISTRATIONS_MAX, Registration, Registrations};
+use super::{
+    BACKLOG_MAX, Chain, Credit, ITEM_BYTES_MAX, REGISTRATIONS_MAX, Registration, Registrations,
+};
 use crate::counters::{Direction, DropReason};
 use crate::engine::turn::{Effect, Turn};
 use crate::gateway::request::{
-    Body, LEASE_S_MAX, Mode, Register, Request, RequestId, SignedRegister, TopUp,
+    BLOCK_TTL_S_MAX, Body, LEASE_S_MAX, Mode, Register, Request, RequestId, SignedRegister, TopUp,
 };
 use crate::gateway::response::{Limits, Pong, Registered, Response, ResponseBody, Status};
-use crate::gateway::seal::{Context, End, ExchangeSecret, OVERHEAD, OpenError, Session};
+use crate::gateway::seal::{
+    Context, End, ExchangeSecret, OVERHEAD, OpenError, Session, mailbox_key,
+};
 use crate::gateway::server::{self, ReplyPath};
 use crate::mvds::node::{self, PeerConfig};
-use crate::port::{Kind, Object, ReplyBlock, Tag};
+use crate::port::{ChainSecret, Kind, Object, ReplyBlock, Tag};
 use crate::store::{Family, StoreError};
 use crate::tracks::node_now;
 use prost::Message as _;
@@ -73,6 +77,7 @@ impl Registrations {
         };
         // A sign of life: what was given up for lack of answers is tried again.
         let client = registration.client;
+        self.heard(turn, object.tag);
         if self.node.handle(node_now(turn.now), client, &[]).is_err() {
             turn.counters
                 .drop(Direction::ToWhisper, DropReason::Malformed);
@@ -141,7 +146,7 @@ impl Registrations {
             let client = registration.client;
             self.node.hasten(node_now(turn.now), &client);
         }
-        self.add_blocks(turn, tag, order, top_up.blocks);
+        self.add_blocks(turn, tag, order, (top_up.blocks, top_up.ttl_s));
     }
 
     /// What a REGISTER brought beyond its answer.
@@ -151,7 +156,7 @@ impl Registrations {
         };
         let order = (registration.keys.renewals, 0);
         if registration.credit.len() == 0 {
-            self.add_blocks(turn, tag, order, blocks);
+            self.add_blocks(turn, tag, order, (blocks, BLOCK_TTL_S_MAX));
         }
     }
 
@@ -160,7 +165,7 @@ impl Registrations {
         turn: &mut Turn<'_>,
         tag: Tag,
         order: (u32, u64),
-        blocks: Vec<ReplyBlock>,
+        blocks: (Vec<ReplyBlock>, u32),
     ) {
         let room = BLOCKS_TOTAL_MAX.saturating_sub(self.blocks_total);
         let Some(registration) = self.all.get_mut(&tag) else {
@@ -191,13 +196,11 @@ impl Registrations {
             return;
         };
         let response = match &request.body {
-            Ok(Body::Ping(_)) => {
-                let pong = Pong {
-                    reply_blocks: u32::try_from(registration.credit.len()).unwrap_or(u32::MAX),
-                    lease_left_s: registration.lease_until.saturating_sub(now_s),
-                };
-                Response::ok(request.id, now_s, ResponseBody::Pong(pong))
-            }
+            Ok(Body::Ping(_)) => Response::ok(
+                request.id,
+                now_s,
+                ResponseBody::Pong(registration.pong(now_s)),
+            ),
             Ok(Body::Unregister) => Response::bare(request.id, Status::Ok, now_s),
             // These are one-shot: a post under a registration would tell who posts.
             Ok(Body::Register(_) | Body::Post(_)) => Response::bare(request.id, Status::Bad, now_s),
@@ -224,6 +227,32 @@ impl Registrations {
         if matches!(request.body, Ok(Body::Unregister)) {
             self.retire(turn, tag);
         }
+    }
+
+    /// Tells a client through its last reply block that its stock is empty: without a word it would find out by its next ping only.
+    pub(super) fn tell_empty(&mut self, turn: &mut Turn<'_>, tag: Tag) {
+        let now_s = turn.now.unix();
+        let Some(registration) = self.all.get_mut(&tag) else {
+            return;
+        };
+        let pong = Pong {
+            reply_blocks: 0,
+            ..registration.pong(now_s)
+        };
+        let unasked = RequestId::new([0; 16]);
+        let content = Response::ok(unasked, now_s, ResponseBody::Pong(pong)).encode();
+        let context = Context::new(Kind::Response, tag);
+        let Some(bytes) = registration.keys.seal(turn, context, &content) else {
+            return;
+        };
+        let blocks = registration.credit.spend(turn, tag, 1);
+        self.blocks_total = self.blocks_total.saturating_sub(blocks.len());
+        let object = Object {
+            kind: Kind::Response,
+            tag,
+            bytes,
+        };
+        turn.ledger.effect(Effect::Reply { blocks, object });
     }
 
     /// Takes nothing new for it, and ends it once what waits is delivered.
@@ -270,6 +299,7 @@ impl Registrations {
             &registration.client,
         );
         self.drain_node(turn);
+        self.forget_chain(turn, tag, &registration);
         self.blocks_total = self.blocks_total.saturating_sub(registration.credit.len());
         registration.credit.clear(turn, tag);
         for part in 0..=2 {
@@ -289,12 +319,14 @@ impl Registrations {
         let kx = ExchangeSecret::generate(turn.rng);
         let session = Session::derive(End::Bridge, &kx, &terms.kx, terms.group.bytes())
             .map_err(|_| Status::Bad)?;
+        let chain = mailbox_key(&kx, &terms.kx, terms.group.bytes()).map_err(|_| Status::Bad)?;
         let lease_s = terms.lease_s.min(LEASE_S_MAX);
         let lease_until = turn.now.unix().saturating_add(lease_s);
         let tag = match terms.renew {
             Some(tag) => self.renew(turn, tag, &terms, session, lease_until)?,
-            None => self.begin(turn, &terms, session, lease_until)?,
+            None => self.begin(turn, &terms, (session, chain), lease_until)?,
         };
+        self.heard(turn, tag);
         let registration = self.all.get(&tag).ok_or(Status::Gone)?;
         Ok(Registered {
             tag,
@@ -345,7 +377,7 @@ impl Registrations {
         &mut self,
         turn: &mut Turn<'_>,
         terms: &Register,
-        session: Session,
+        (session, chain): (Session, ChainSecret),
         lease_until: u32,
     ) -> Result<Tag, Status> {
         // Group and peer of a registration are its own: nobody may join the group of another.
@@ -381,6 +413,8 @@ impl Registrations {
             keys: Keys::new(session),
             credit: Credit::default(),
             next_frame: None,
+            chain: Some(Chain::new(chain, 0)),
+            silent_at: turn.now.mono,
         };
         registration.keys.save(turn, tag);
         let record = registration.record().encode_to_vec();
@@ -390,6 +424,17 @@ impl Registrations {
         self.leases.insert((lease_until, tag));
         self.all.insert(tag, registration);
         Ok(tag)
+    }
+}
+
+impl Registration {
+    /// What its client is told of it.
+    fn pong(&self, now_s: u32) -> Pong {
+        Pong {
+            reply_blocks: u32::try_from(self.credit.fresh(now_s)).unwrap_or(u32::MAX),
+            lease_left_s: self.lease_until.saturating_sub(now_s),
+            topped_up: self.credit.newest(self.keys.renewals),
+        }
     }
 }
 

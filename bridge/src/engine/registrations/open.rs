@@ -1,12 +1,13 @@
 //! Registrations after a restart: as the store has them, with what waits for each.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use prost::Message as _;
 use rand_core::Rng as _;
 
 use super::session::{Keys, session_key};
-use super::{Credit, Registration, Registrations};
+use super::{Absence, Chain, Credit, Registration, Registrations};
 use crate::engine::record::RegistrationRecord;
 use crate::engine::turn::Turn;
 use crate::gateway::request::{Mode, encode_item};
@@ -14,7 +15,7 @@ use crate::mvds::id::{GroupId, MessageId, PeerId};
 use crate::mvds::node::{self, Node, PeerConfig};
 use crate::mvds::payload::{Dialect, Message};
 use crate::mvds::record::Record;
-use crate::port::Tag;
+use crate::port::{ChainSecret, Tag};
 use crate::prefixes::unpack;
 use crate::store::{Family, Store, StoreError, scan_all};
 use crate::tracks::{self, node_now};
@@ -37,17 +38,19 @@ impl Registrations {
             blocks_total: 0,
             paced: BTreeSet::new(),
             leases: BTreeSet::new(),
+            absence: Absence::default(),
         };
         let store = turn.ledger.store();
-        registrations.load_registrations(&*store)?;
-        registrations.load_blocks(&*store)?;
+        registrations.load_registrations(turn, &*store)?;
+        registrations.load_blocks(turn.now.unix(), &*store)?;
         let records = registrations.load_records(&*store)?;
         registrations.node.restore(node_now(turn.now), records);
         registrations.drain_node(turn);
+        registrations.load_mailboxes(turn)?;
         Ok(registrations)
     }
 
-    fn load_registrations(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+    fn load_registrations(&mut self, turn: &Turn<'_>, store: &dyn Store) -> Result<(), StoreError> {
         let corrupt = || StoreError::corrupt(Family::Registrations);
         let mut tags = Vec::new();
         scan_all(store, Family::Registrations, b"", |key, value| {
@@ -68,7 +71,8 @@ impl Registrations {
                 None => None,
             };
             let keys = Keys::restore(session, previous, record.renewals);
-            let registration = Registration::restore(&record, keys).ok_or_else(corrupt)?;
+            let registration =
+                Registration::restore(&record, keys, turn.now.mono).ok_or_else(corrupt)?;
             let mode = match registration.mode {
                 Mode::Interactive => node::Mode::Interactive,
                 Mode::Batch => node::Mode::Batch,
@@ -88,12 +92,15 @@ impl Registrations {
         Ok(())
     }
 
-    fn load_blocks(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+    fn load_blocks(&mut self, now_s: u32, store: &dyn Store) -> Result<(), StoreError> {
         let corrupt = || StoreError::corrupt(Family::ReplyBlocks);
         scan_all(store, Family::ReplyBlocks, b"", |key, value| {
             let (tag, rest) = key.split_first_chunk::<16>().ok_or_else(corrupt)?;
             if let Some(registration) = self.all.get_mut(&Tag::new(*tag)) {
-                registration.credit.load(rest, value).ok_or_else(corrupt)?;
+                registration
+                    .credit
+                    .load(now_s, rest, value)
+                    .ok_or_else(corrupt)?;
                 self.blocks_total += 1;
             }
             Ok(())
@@ -136,7 +143,7 @@ impl Registrations {
 }
 
 impl Registration {
-    fn restore(record: &RegistrationRecord, keys: Keys) -> Option<Self> {
+    fn restore(record: &RegistrationRecord, keys: Keys, now: Instant) -> Option<Self> {
         let prefixes = |packed: &[u64]| {
             packed
                 .iter()
@@ -161,6 +168,11 @@ impl Registration {
             keys,
             credit: Credit::restore(&record.blocks_from)?,
             next_frame: None,
+            chain: match &record.chain_key[..] {
+                [] => None,
+                key => Some(Chain::new(ChainSecret::from_slice(key)?, record.chain_next)),
+            },
+            silent_at: now,
         })
     }
 }

@@ -36,6 +36,19 @@ pub(crate) struct RegistrationRecord {
     pub(crate) asked_at: u32,
 }
 
+/// A chain of mailbox boxes, under the id of its registration.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ChainRecord {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(crate) key: Vec<u8>,
+    /// The first box that was not looked into, or in which nothing was found.
+    #[prost(uint64, tag = "2")]
+    pub(crate) next: u64,
+    /// When it is given up, Unix seconds.
+    #[prost(uint32, tag = "3")]
+    pub(crate) until: u32,
+}
+
 /// An envelope of the local client on its way, under its post id.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct OutboxRecord {

@@ -7,6 +7,7 @@
 //! What is on the disk before the first request leaves makes the answer readable after a restart: group, peer key and
 //! exchange key. The session is stored with each box that is opened.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use prost::Message as _;
@@ -17,9 +18,9 @@ use super::record::RegistrationRecord;
 use super::turn::Turn;
 use crate::gateway::request::{Body, Mode, Register};
 use crate::gateway::response::Registered;
-use crate::gateway::seal::{End, ExchangeSecret, SESSION_RECORD_LEN, Session};
+use crate::gateway::seal::{End, ExchangeSecret, SESSION_RECORD_LEN, Session, mailbox_key};
 use crate::mvds::id::{GroupId, PEER_ID_LEN, PeerId};
-use crate::port::{BridgeId, BridgeInfo, Prefix, Tag};
+use crate::port::{BridgeId, BridgeInfo, ChainSecret, Prefix, Tag};
 use crate::prefixes::{pack, unpack};
 use crate::store::Family;
 
@@ -63,13 +64,12 @@ pub(super) struct Live {
 /// The reply blocks at the bridge, as far as known here.
 pub(super) struct Stock {
     pub(super) estimate: usize,
-    /// Sent since the last ping left: not in its answer.
-    pub(super) sent_since_ping: usize,
+    /// Top-ups that the bridge did not say to have: one more than the counter of the box, blocks in it, and when it left.
+    pub(super) under_way: VecDeque<(u64, usize, Instant)>,
     /// Below the low mark was reached, and the high mark not yet.
     pub(super) filling: bool,
     /// The next top-up replaces what is there.
     pub(super) discard: bool,
-    pub(super) replace_at: Instant,
 }
 
 impl Registration {
@@ -154,16 +154,22 @@ impl Registration {
             .map(Body::Register)
     }
 
-    /// The bridge granted it.
-    pub(super) fn confirm(&mut self, turn: &Turn<'_>, granted: &Registered, blocks: usize) -> bool {
+    /// The bridge granted it. Gives the key of its chain of mailbox boxes; none if the grant cannot be used.
+    pub(super) fn confirm(
+        &mut self,
+        turn: &Turn<'_>,
+        granted: &Registered,
+        blocks: usize,
+    ) -> Option<ChainSecret> {
         let Ok(session) = Session::derive(
             End::Client,
             &self.kx_secret,
             &granted.kx,
             self.group.bytes(),
         ) else {
-            return false;
+            return None;
         };
+        let chain = mailbox_key(&self.kx_secret, &granted.kx, self.group.bytes()).ok()?;
         let now_s = turn.now.unix();
         let lease_until = now_s.saturating_add(granted.lease_s);
         self.stage = Stage::Live(Box::new(Live {
@@ -176,15 +182,14 @@ impl Registration {
             unregister_due: None,
             stock: Stock {
                 estimate: blocks,
-                sent_since_ping: 0,
+                under_way: VecDeque::new(),
                 filling: true,
                 discard: false,
-                replace_at: turn.now.mono + turn.config.blocks_life,
             },
             next_ping: turn.now.mono + super::registrations::PING_GAP,
             pings_unanswered: 0,
         }));
-        true
+        Some(chain)
     }
 
     pub(super) fn save(&self, turn: &mut Turn<'_>, id: RegistrationId) {
@@ -270,10 +275,9 @@ impl Registration {
                     // The keys that open what comes by the blocks at the bridge were lost with the restart.
                     stock: Stock {
                         estimate: 0,
-                        sent_since_ping: 0,
+                        under_way: VecDeque::new(),
                         filling: true,
                         discard: true,
-                        replace_at: turn.now.mono + turn.config.blocks_life,
                     },
                     next_ping: turn.now.mono + super::registrations::PING_GAP,
                     pings_unanswered: 0,

@@ -20,7 +20,7 @@ use crate::gateway::request::Body;
 use crate::gateway::response::{Response, ResponseBody, Status};
 use crate::mvds::id::PeerId;
 use crate::mvds::node::{Mode, Node, PeerConfig};
-use crate::port::{BridgeInfo, Now, Prefix, Tag};
+use crate::port::{BridgeInfo, ChainSecret, Now, Prefix, Tag};
 use crate::prefixes::fitting;
 use crate::tracks::node_now;
 
@@ -50,7 +50,12 @@ pub(crate) struct Registrations {
     interests: Option<Vec<Prefix>>,
     settle: Option<Instant>,
     next_serial: u64,
+    /// Chains of mailbox boxes that began, with the end of their lease, or ended.
+    chains_changed: Vec<(RegistrationId, ChainChange)>,
 }
+
+/// A chain that begins, with the end of its lease; none: it ends.
+pub(super) type ChainChange = Option<(ChainSecret, u32)>;
 
 impl Registrations {
     /// What the local client wants from now on.
@@ -81,7 +86,7 @@ impl Registrations {
             .flat_map(|registration| match &registration.stage {
                 Stage::Asked { due, .. } => [Some(*due), None, None],
                 Stage::Live(live) => [
-                    Some(live.next_ping.min(live.stock.replace_at)),
+                    Some(live.next_ping),
                     live.unregister_due,
                     live.retired_at.is_none().then(|| now.when(live.renew_at)),
                 ],
@@ -137,7 +142,9 @@ impl Registrations {
         match (&response.status, &response.body) {
             (Status::Ok, Some(ResponseBody::Registered(granted))) => {
                 let stock = REGISTER_BLOCKS - 1;
-                if registration.confirm(turn, granted, stock) {
+                if let Some(chain) = registration.confirm(turn, granted, stock) {
+                    let lease_until = registration.live().map_or(0, |live| live.lease_until);
+                    self.chains_changed.push((id, Some((chain, lease_until))));
                     blocks.cancel(Job::Register(id));
                     self.stand(turn, blocks, id);
                 } else {
@@ -346,6 +353,13 @@ impl Registrations {
         let Some(registration) = self.all.remove(&id) else {
             return;
         };
+        // When nobody was there to renew it, the bridge may have left something in its chain.
+        let has_run_out = registration
+            .live()
+            .is_some_and(|live| live.lease_until <= turn.now.unix() && live.retired_at.is_none());
+        if !has_run_out {
+            self.chains_changed.push((id, None));
+        }
         if let Some(live) = registration.live() {
             self.by_tag.remove(&live.tag);
             self.by_peer.remove(&registration.peer());
@@ -355,6 +369,11 @@ impl Registrations {
                 &registration.peer(),
             );
         }
+    }
+
+    /// What began or ended since the last call.
+    pub(super) fn chains_changed(&mut self) -> Vec<(RegistrationId, ChainChange)> {
+        std::mem::take(&mut self.chains_changed)
     }
 
     /// The registration that counts: the latest that is not retiring.

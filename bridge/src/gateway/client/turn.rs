@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use rand_core::Rng as _;
 
 use super::Config;
+use super::registration::RegistrationId;
 use crate::counters::{Direction, DropReason};
-use crate::port::{BridgeId, Envelope, Object, Trace};
+use crate::port::{BridgeId, ChainSecret, Envelope, Object, Trace};
 use crate::turn;
 
 /// What leaves the client once its batch is durable.
@@ -17,6 +18,12 @@ pub(crate) enum Effect {
         object: Object,
     },
     Deliver(Envelope),
+    Watch {
+        id: RegistrationId,
+        key: ChainSecret,
+        next: u64,
+    },
+    Unwatch(RegistrationId),
     /// With time 0: stamped when it is released.
     Trace(Trace),
 }

@@ -426,12 +426,14 @@ fn top_ups_come_back_and_are_bounded() {
     let top_up = TopUp {
         blocks: vec![block; 1_000],
         discard_previous: true,
+        ttl_s: 1_500,
     };
     assert_eq!(TopUp::decode(&top_up.encode()), Ok(top_up.clone()));
     let wire = |blocks| {
         v1::SurbTopUp {
             blocks,
             discard_previous: false,
+            ttl_s: 1_800,
         }
         .encode_to_vec()
     };
@@ -523,6 +525,7 @@ fn responses_come_back() {
         ResponseBody::Receipt(posted),
         ResponseBody::Pong(Pong {
             reply_blocks: 12,
+            topped_up: 7,
             lease_left_s: 34,
         }),
     ];

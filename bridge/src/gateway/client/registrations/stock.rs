@@ -1,13 +1,17 @@
 //! The stock of reply blocks at the bridge, and the pings that tell how large it is.
 //!
-//! It is kept between two marks. What comes back is subtracted, what is sent is added, and a ping corrects what packets
-//! lost on the way made of it. A stock that is old, or whose relays are gone, is replaced.
+//! It is kept between two marks. What comes back is subtracted, what is sent is added, and a ping, which brings the absolute number,
+//! corrects what packets lost on the way made of it: soon while the stock fills, otherwise every half minute, and the bridge says by itself when
+//! it is empty. Blocks that grow old count no more, so they are replaced while they still serve; those whose relays are gone are
+//! thrown away at once.
+
+use std::time::{Duration, Instant};
 
 use super::{PING_GAP, PINGS_UNANSWERED_MAX, Registrations};
 use crate::gateway::client::blocks::{Blocks, Job};
 use crate::gateway::client::registration::RegistrationId;
 use crate::gateway::client::turn::{Effect, Turn};
-use crate::gateway::request::{Auth, Body, Request, RequestId, TopUp};
+use crate::gateway::request::{Auth, BLOCK_TTL_S_MAX, Body, Request, RequestId, TopUp};
 use crate::gateway::response::{Pong, Response, ResponseBody, Status};
 use crate::gateway::seal::{Context, OVERHEAD};
 use crate::port::{Kind, Object, ReplyBlock};
@@ -34,13 +38,14 @@ impl Registrations {
             let lost = live.pings_unanswered > PINGS_UNANSWERED_MAX;
             blocks.want(if lost { Job::Probe(id) } else { Job::Ping(id) }, 1);
         }
-        if live.stock.replace_at <= now {
-            live.stock.replace(turn);
-        }
         if live.stock.estimate < turn.config.blocks_low {
             live.stock.filling = true;
         }
         let missing = turn.config.blocks_high.saturating_sub(live.stock.estimate);
+        if live.stock.filling {
+            // Soon it is known what of it arrived.
+            live.next_ping = live.next_ping.min(now + PING_SOON);
+        }
         if missing == 0 {
             live.stock.filling = false;
         }
@@ -50,13 +55,13 @@ impl Registrations {
     }
 
     /// Every stock is made of blocks that may lead nowhere.
-    pub(in crate::gateway::client) fn replace_stocks(&mut self, turn: &Turn<'_>) {
+    pub(in crate::gateway::client) fn replace_stocks(&mut self) {
         for live in self
             .all
             .values_mut()
             .filter_map(|registration| registration.live_mut())
         {
-            live.stock.replace(turn);
+            live.stock.replace();
         }
     }
 
@@ -73,15 +78,24 @@ impl Registrations {
         let discard_previous = std::mem::take(&mut live.stock.discard);
         if discard_previous {
             live.stock.estimate = 0;
+            live.stock.under_way.clear();
         }
-        live.stock.estimate += blocks.len();
-        live.stock.sent_since_ping += blocks.len();
+        let count = blocks.len();
+        let ttl_s = turn.config.blocks_life.as_secs();
         let content = TopUp {
             blocks,
             discard_previous,
+            ttl_s: u32::try_from(ttl_s).map_or(BLOCK_TTL_S_MAX, |ttl| ttl.min(BLOCK_TTL_S_MAX)),
         }
         .encode();
-        self.send(turn, id, Kind::TopUp, &content);
+        let Some(counter) = self.send(turn, id, Kind::TopUp, &content) else {
+            return;
+        };
+        if let Some(live) = self.all.get_mut(&id).and_then(|r| r.live_mut()) {
+            live.stock.estimate += count;
+            let sent = (counter.saturating_add(1), count, turn.now.mono);
+            live.stock.under_way.push_back(sent);
+        }
     }
 
     /// Sends a request under the registration.
@@ -92,12 +106,6 @@ impl Registrations {
         body: Body,
         blocks: Vec<ReplyBlock>,
     ) {
-        let Some(live) = self.all.get_mut(&id).and_then(|r| r.live_mut()) else {
-            return;
-        };
-        if matches!(body, Body::Ping(_)) {
-            live.stock.sent_since_ping = 0;
-        }
         let request = Request {
             id: RequestId::new(turn.draw()),
             blocks,
@@ -113,35 +121,31 @@ impl Registrations {
     }
 
     /// What the bridge says under a registration.
-    pub(super) fn response(&mut self, id: RegistrationId, response: &Response) {
+    pub(super) fn response(&mut self, now: Instant, id: RegistrationId, response: &Response) {
         let Some(live) = self.all.get_mut(&id).and_then(|r| r.live_mut()) else {
             return;
         };
         match (&response.status, &response.body) {
-            (Status::Ok, Some(ResponseBody::Pong(Pong { reply_blocks, .. }))) => {
+            (Status::Ok, Some(ResponseBody::Pong(pong))) => {
                 live.pings_unanswered = 0;
-                live.stock.estimate = *reply_blocks as usize + live.stock.sent_since_ping;
+                live.stock.correct(now, pong);
             }
             (Status::Ok, None) => live.unregister_due = None,
             (_, _) => {}
         }
     }
 
-    /// Seals for the bridge and sends; the counters in use are always reserved on the disk.
+    /// Seals for the bridge and sends; gives the counter of the box. The counters in use are always reserved on the disk.
     pub(super) fn send(
         &mut self,
         turn: &mut Turn<'_>,
         id: RegistrationId,
         kind: Kind,
         content: &[u8],
-    ) -> bool {
-        let Some(registration) = self.all.get_mut(&id) else {
-            return false;
-        };
+    ) -> Option<u64> {
+        let registration = self.all.get_mut(&id)?;
         let to = registration.bridge.id;
-        let Some(live) = registration.live_mut() else {
-            return false;
-        };
+        let live = registration.live_mut()?;
         let tag = live.tag;
         let limit = live.session.sealer.reservation();
         if let Some(limit) = limit {
@@ -151,22 +155,35 @@ impl Registrations {
         if limit.is_some() {
             registration.save_session(turn, id);
         }
-        let Ok(bytes) = sealed else { return false };
+        let bytes = sealed.ok()?;
+        let counter = u64::from_be_bytes(*bytes.first_chunk()?);
         turn.ledger.effect(Effect::Send {
             to,
             object: Object { kind, tag, bytes },
         });
-        true
+        Some(counter)
     }
 }
 
 impl crate::gateway::client::registration::Stock {
     /// The next top-up replaces what the bridge holds.
-    fn replace(&mut self, turn: &Turn<'_>) {
+    fn replace(&mut self) {
         self.discard = true;
         self.filling = true;
         self.estimate = 0;
-        self.replace_at = turn.now.mono + turn.config.blocks_life;
+        self.under_way.clear();
+    }
+
+    /// What the bridge says to hold, and what may still be on its way there. What was sent before something that has arrived,
+    /// or long ago, is lost.
+    fn correct(&mut self, now: Instant, pong: &Pong) {
+        self.under_way.retain(|(order, _, left)| {
+            *order > pong.topped_up && now.saturating_duration_since(*left) < UNDER_WAY_MAX
+        });
+        let under_way: usize = self.under_way.iter().map(|(_, count, _)| *count).sum();
+        if !self.discard {
+            self.estimate = pong.reply_blocks as usize + under_way;
+        }
     }
 }
 
@@ -188,9 +205,13 @@ impl crate::gateway::client::Config {
     }
 }
 
+/// While the stock fills, the next ping comes so soon: after the round trip of a top-up.
+const PING_SOON: Duration = Duration::from_secs(5);
+/// A top-up that has not arrived after this long is lost: many times a usual way.
+const UNDER_WAY_MAX: Duration = Duration::from_secs(60);
 /// Key and length of a block in a top-up.
 const BLOCK_KEY_LEN: usize = 3;
-/// The flag of a top-up.
-const TOP_UP_FLAG_LEN: usize = 2;
+/// The flag of a top-up and its time.
+const TOP_UP_FLAG_LEN: usize = 5;
 /// What an item has around it in its box: keys and lengths of protobuf, the group, the box itself.
 const ITEM_OVERHEAD: usize = 256;

@@ -10,8 +10,8 @@ use crate::gateway::request::decode_item;
 use crate::gateway::response::Response;
 use crate::gateway::seal::{Context, OVERHEAD, OpenError};
 use crate::mvds::id::MessageId;
-use crate::mvds::node::{Bodies, Output};
-use crate::mvds::payload::{Message, PAYLOAD_LEN_MAX};
+use crate::mvds::node::{Bodies, Output, PeerConfig};
+use crate::mvds::payload::{BODY_LEN_MAX, Message, PAYLOAD_LEN_MAX, Payload};
 use crate::port::{Envelope, Kind, Object, Tag};
 use crate::tracks::{self, node_now};
 
@@ -67,7 +67,7 @@ impl Registrations {
             }
             Kind::Response => {
                 match Response::decode(&content) {
-                    Ok(response) => self.response(id, &response),
+                    Ok(response) => self.response(turn.now.mono, id, &response),
                     Err(_) => turn.drop(DropReason::Malformed),
                 }
                 Vec::new()
@@ -75,6 +75,36 @@ impl Registrations {
             Kind::Cover => Vec::new(),
             Kind::Request | Kind::TopUp => {
                 turn.drop(DropReason::UnexpectedKind);
+                Vec::new()
+            }
+        }
+    }
+
+    /// An object that the bridge left in mailboxes: the same payload as it would have sent. If its registration is over, nobody
+    /// waits for an ack, and the envelopes are all that counts.
+    pub(in crate::gateway::client) fn found(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: RegistrationId,
+        payload: &[u8],
+    ) -> Vec<Envelope> {
+        if let Some(registration) = self.all.get(&id) {
+            let peer = registration.peer();
+            match self.node.handle(node_now(turn.now), peer, payload) {
+                Ok(0) => {}
+                Ok(_) | Err(_) => turn.drop(DropReason::Malformed),
+            }
+            return self.drain_node(turn);
+        }
+        match Payload::decode(PeerConfig::OURS.dialect, payload, BODY_LEN_MAX) {
+            Ok(decoded) => decoded
+                .payload
+                .messages
+                .iter()
+                .filter_map(|message| envelope_of(turn, message))
+                .collect(),
+            Err(_) => {
+                turn.drop(DropReason::Malformed);
                 Vec::new()
             }
         }
@@ -91,7 +121,8 @@ impl Registrations {
             let frame = turn.config.frame_capacity.saturating_sub(OVERHEAD);
             for budget in [frame, PAYLOAD_LEN_MAX] {
                 while let Some(draft) = self.node.draft(now, &peer, budget, &NoBodies) {
-                    if !draft.bytes().is_empty() && !self.send(turn, id, Kind::Mvds, draft.bytes())
+                    if !draft.bytes().is_empty()
+                        && self.send(turn, id, Kind::Mvds, draft.bytes()).is_none()
                     {
                         self.node.pause(&peer);
                         break;
