@@ -296,8 +296,8 @@ impl Core {
                 }
                 Output::Mailbox(event) => self.mail.push_back(Event::Mailbox(event)),
                 Output::Serve(request) => {
-                    let taken = self.mailbox.as_ref().map(|to| to.try_send(request));
-                    if !matches!(taken, Some(Ok(()))) {
+                    let mailbox = self.mailbox.as_ref();
+                    if !mailbox.is_some_and(|to| to.try_send(request).is_ok()) {
                         self.drops.count(DropReason::QueueFull, 1);
                     }
                 }
