@@ -198,6 +198,7 @@ mod resumed {
             frame_capacity,
             retry: engine::RETRY,
             reseal: true,
+            mailboxes: None,
         };
         let open = |config| {
             Engine::open(

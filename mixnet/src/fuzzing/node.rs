@@ -190,7 +190,11 @@ pub fn node(data: &[u8]) {
 fn check(node: &mut Node, received: u64) {
     while let Some(output) = node.poll_output() {
         match output {
-            Output::Transmit { .. } | Output::Relays { .. } | Output::SurbsStale => {}
+            Output::Transmit { .. }
+            | Output::Relays { .. }
+            | Output::SurbsStale
+            | Output::Mailbox(_)
+            | Output::Serve(_) => {}
             Output::Deliver { object, .. } => assert!(object.kind >= 1),
         }
     }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
+use mixnet::mailbox::{Event, Request};
 use mixnet::node::{Input, Output};
 use mixnet::{
     Address, AddressPolicy, Arrival, Capabilities, Descriptor, Intake, Node, NodeConfig, Now,
@@ -63,6 +64,10 @@ pub struct World {
     pub usable: BTreeMap<usize, usize>,
     /// Members that reported stale reply blocks.
     pub stale: BTreeSet<usize>,
+    /// What members heard of mailboxes.
+    pub mail: Vec<(usize, Event)>,
+    /// What the mailboxes among the members are asked.
+    pub requests: Vec<(usize, Request)>,
     /// A filter of what arrives: returns false to lose a packet.
     pub keep: Filter,
 }
@@ -87,7 +92,7 @@ impl World {
                 capabilities: Capabilities {
                     relay: role == Role::Relay,
                     bridge: role == Role::Service,
-                    mailbox: false,
+                    mailbox: role == Role::Service,
                 },
                 gateway_key: (role == Role::Service).then_some([1; 32]),
             };
@@ -145,6 +150,8 @@ impl World {
             deliveries: Vec::new(),
             usable: BTreeMap::new(),
             stale: BTreeSet::new(),
+            mail: Vec::new(),
+            requests: Vec::new(),
             keep: Box::new(|_, _| true),
         };
         for n in 0..world.members.len() {
@@ -229,6 +236,8 @@ impl World {
                 Output::SurbsStale => {
                     self.stale.insert(member);
                 }
+                Output::Mailbox(event) => self.mail.push((member, event)),
+                Output::Serve(request) => self.requests.push((member, request)),
             }
         }
     }

@@ -183,7 +183,7 @@ impl Running {
             loop {
                 match self.events.recv().await.unwrap() {
                     Event::Object { object, arrival } => return (object, arrival),
-                    Event::Relays { .. } | Event::SurbsStale => {}
+                    Event::Relays { .. } | Event::SurbsStale | Event::Mailbox(_) => {}
                 }
             }
         };
@@ -195,7 +195,7 @@ impl Running {
         let next = async {
             loop {
                 match self.events.recv().await.unwrap() {
-                    Event::Object { .. } => {}
+                    Event::Object { .. } | Event::Mailbox(_) => {}
                     event @ (Event::Relays { .. } | Event::SurbsStale) => return event,
                 }
             }
