@@ -13,7 +13,7 @@ export FERRY_INTEROP_DIR ?= $(CACHE)/interop
 FERRY := $(CARGO_TARGET_DIR)/debug/ferry
 CORES := legacy mixnet bridge
 
-.PHONY: help demo test lint unit interop bench bench-way bench-loss bench-relay bench-open bench-pow bench-rlpx bench-mix hostile hostile-mix flood fdlimit fuzz setup setup-test
+.PHONY: help demo test lint unit interop bench bench-way bench-loss bench-relay bench-open bench-pow bench-rlpx bench-mix hostile hostile-mix flood fdlimit fuzz mailbox setup setup-test
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -100,6 +100,10 @@ fdlimit: setup ## a node that may open 256 files, and peers that want more
 
 fuzz: setup ## a fuzz target (or all) under libFuzzer: make fuzz TARGET=envelope RUNS=10000000
 	bash fuzz/run.sh "$(TARGET)" "$(RUNS)"
+
+mailbox: setup ## an edge that was offline for a day finds what its bridge left in mailboxes: in virtual time, and on real nodes
+	cargo test --locked --test mailbox_day -- --ignored --nocapture
+	cargo test --locked --test devnet mailbox -- --ignored --nocapture
 
 setup: ## install or name what the build needs
 	@bash tests/setup.sh build

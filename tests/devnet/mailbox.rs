@@ -19,6 +19,7 @@ fn until(node: &Value, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
 }
 
 #[test]
+#[ignore = "waits for real clocks of real nodes: make mailbox"]
 fn an_edge_that_was_away_gets_what_the_bridge_left_though_the_bridge_is_gone() {
     let args = ["--mailboxes", "2", "--relays", "3"];
     let mut devnet = Devnet::start_with(&args, &[AFTER]);
