@@ -292,13 +292,13 @@ impl Core {
                 Output::SurbsStale => self.notice(Event::SurbsStale),
                 Output::Mailbox(event) if self.mail.len() >= MAIL_MAX => {
                     tracing::debug!(?event, "nobody takes what came from mailboxes");
-                    self.drops.count(DropReason::QueueFull, 1);
+                    self.drops.count(Stage::Object, DropReason::QueueFull, 1);
                 }
                 Output::Mailbox(event) => self.mail.push_back(Event::Mailbox(event)),
                 Output::Serve(request) => {
                     let mailbox = self.mailbox.as_ref();
                     if !mailbox.is_some_and(|to| to.try_send(request).is_ok()) {
-                        self.drops.count(DropReason::QueueFull, 1);
+                        self.drops.count(Stage::Object, DropReason::QueueFull, 1);
                     }
                 }
             }

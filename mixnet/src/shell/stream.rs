@@ -51,7 +51,7 @@ pub(super) struct Drops {
 impl Default for Drops {
     fn default() -> Self {
         Self {
-            counts: std::array::from_fn(|_| AtomicU64::new(0)),
+            counts: std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0))),
         }
     }
 }
