@@ -297,7 +297,7 @@ impl Core {
                 Output::Mailbox(event) => self.mail.push_back(Event::Mailbox(event)),
                 Output::Serve(request) => {
                     let mailbox = self.mailbox.as_ref();
-                    if !mailbox.is_some_and(|to| to.try_send(request).is_ok()) {
+                    if mailbox.is_none_or(|to| to.try_send(request).is_err()) {
                         self.drops.count(Stage::Object, DropReason::QueueFull, 1);
                     }
                 }
