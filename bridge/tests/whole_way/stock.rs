@@ -3,8 +3,8 @@
 use bridge::gateway::request::Mode;
 use bridge::port::Envelope;
 
-use crate::world::{CALM, Weather, World};
 use crate::register;
+use crate::world::{CALM, Weather, World};
 
 fn weather(loss: u64) -> Weather {
     Weather { loss, ..CALM }
