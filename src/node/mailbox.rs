@@ -83,10 +83,9 @@ async fn run(
     loop {
         let mut batch = Vec::new();
         let gathered = requests.recv_many(&mut batch, BATCH_MAX);
-        match tokio::time::timeout(EXPIRE_EVERY, gathered).await {
-            // The mixnet has ended.
-            Ok(0) => return,
-            Ok(_) | Err(_) => {}
+        // The mixnet has ended.
+        if let Ok(0) = tokio::time::timeout(EXPIRE_EVERY, gathered).await {
+            return;
         }
         let served = tokio::task::spawn_blocking(move || {
             let answers = server.serve(unix_s(), batch);
