@@ -13,7 +13,7 @@ export FERRY_INTEROP_DIR ?= $(CACHE)/interop
 FERRY := $(CARGO_TARGET_DIR)/debug/ferry
 CORES := legacy mixnet bridge
 
-.PHONY: help demo test lint unit interop bench bench-way bench-loss bench-relay bench-open bench-pow bench-rlpx bench-mix hostile hostile-mix flood fdlimit fuzz mailbox setup setup-test
+.PHONY: help demo test lint unit interop bench bench-way bench-loss bench-relay bench-open bench-pow bench-rlpx bench-mix hostile hostile-mix flood fdlimit fuzz mailbox shape charts setup setup-test
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -104,6 +104,19 @@ fuzz: setup ## a fuzz target (or all) under libFuzzer: make fuzz TARGET=envelope
 mailbox: setup ## an edge that was offline for a day finds what its bridge left in mailboxes: in virtual time, and on real nodes
 	cargo test --locked --test mailbox_day -- --ignored --nocapture
 	cargo test --locked --test devnet mailbox -- --ignored --nocapture
+
+# Seconds of silence and as many of load; the default is over 100,000 gaps each way of looking, in ten minutes.
+SHAPE_SECONDS ?= 280
+SHAPE_EDGES ?= 16
+
+shape: setup ## delays and gaps of a real network against the theory, with and without messages (10 minutes; wants a quiet machine)
+	cargo build --locked --bin ferry
+	mkdir -p "$(BENCH_RESULTS)"
+	"$(FERRY)" measure shape --seconds $(SHAPE_SECONDS) --edges $(SHAPE_EDGES) --out "$(BENCH_RESULTS)/shape.json"
+
+charts: setup ## the simulations of docs/anonymity.md, with its charts
+	cargo build --locked --bin ferry
+	"$(FERRY)" sim anonymity --out docs/charts
 
 setup: ## install or name what the build needs
 	@bash tests/setup.sh build

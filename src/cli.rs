@@ -9,6 +9,7 @@ mod devnet;
 mod id;
 mod init;
 mod listen;
+mod measure;
 mod out;
 mod preset;
 mod run;
@@ -46,6 +47,8 @@ enum Command {
     Send(send::Options),
     Listen(listen::Options),
     Preset(preset::Options),
+    #[command(hide = true)]
+    Measure(measure::Options),
     Sim(sim::Options),
     Vectors(vectors::Options),
     Version(version::Options),
@@ -70,6 +73,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Send(options) => send::run(&options),
         Command::Listen(options) => listen::run(&options),
         Command::Preset(options) => preset::run(&options),
+        Command::Measure(options) => measure::run(&options),
         Command::Sim(options) => sim::run(&options),
         Command::Vectors(options) => vectors::run(&options),
         Command::Version(options) => version::run(&options),

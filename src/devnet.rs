@@ -48,6 +48,8 @@ pub struct Options {
     pub dir: Option<PathBuf>,
     /// Repeats keys and clocks.
     pub seed: Option<u64>,
+    /// Every mix node writes a trace of its packets into its directory.
+    pub trace: bool,
 }
 
 /// Something that whoever watches a devnet wants to know.

@@ -75,6 +75,14 @@ impl Batch {
         &self.records
     }
 
+    /// The packets that go on, each with the time at which what it came out of came.
+    pub fn onward(&self) -> impl Iterator<Item = (Instant, &Packet)> {
+        self.peeled.iter().filter_map(|(at, peeled)| match peeled {
+            Peeled::Forward { packet, .. } => Some((*at, packet)),
+            Peeled::Exit { .. } | Peeled::Reply { .. } => None,
+        })
+    }
+
     /// Whether a packet of the batch is for another hop.
     pub fn forwards(&self) -> bool {
         let forward = |(_, peeled): &(Instant, Peeled)| matches!(peeled, Peeled::Forward { .. });

@@ -21,6 +21,7 @@
 //! - [`counters`], [`histogram`]: what a node counts, and how long it took
 //! - [`mailbox`]: storage for those who are offline, and those who use it
 //! - [`node`]: relay and client in one
+//! - [`shape`]: does traffic look as it should, and can two kinds of it be told apart?
 //! - [`sim`]: networks larger than a machine can run
 //! - `shell` (feature `shell`): the node on libp2p
 //! - `vectors` (feature `vectors`): the JSON test vectors against this build
@@ -51,6 +52,7 @@ mod quality;
 pub mod replay;
 mod schedule;
 pub mod send_queue;
+pub mod shape;
 #[cfg(feature = "shell")]
 pub mod shell;
 pub mod sim;

@@ -25,6 +25,7 @@ mod keys;
 mod stream;
 mod swarm;
 mod tags;
+mod trace;
 
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 pub use self::tags::TagFileError;
+pub use self::trace::TraceError;
 use crate::address::{Address, AddressPolicy, PeerKey, Transport};
 use crate::client::TooFewRelays;
 use crate::descriptor::Descriptor;
@@ -74,6 +76,8 @@ pub struct Config {
     pub replay_capacity: Capacity,
     /// Percent of the packets from neighbours that are lost on purpose; for tests only.
     pub test_loss_percent: u8,
+    /// A file for a trace of every frame: a measuring tool, refused where anything but loopback is touched.
+    pub trace: Option<PathBuf>,
     /// How often to send.
     pub preset: Preset,
     /// The network.
@@ -389,7 +393,10 @@ pub fn spawn(
         );
     }
     let kept = topology.kept_by(peer);
-    let drops = Arc::new(stream::Drops::default());
+    let own = [config.listen, config.advertise];
+    let open = |path: PathBuf| trace::Trace::open(&path, own, &topology);
+    let trace = config.trace.map(open).transpose()?;
+    let drops = Arc::new(stream::Drops::traced(trace.clone()));
     let (swarm, streams) = swarm::open(identity, config.listen, drops.clone())?;
     let inputs = mpsc::channel(CORE_QUEUE_MAX);
     let mix_key = config.key.public();
@@ -417,7 +424,7 @@ pub fn spawn(
         swarm,
         streams,
         drops,
-        peeler,
+        peeler: peeler.traced(trace),
         keeper,
         keys,
         inputs,
@@ -497,6 +504,9 @@ pub enum SpawnError {
     /// The tags of the packets that were seen cannot be kept.
     #[error(transparent)]
     ReplayTags(#[from] TagFileError),
+    /// The trace is refused or cannot be written.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
     /// The transport could not be set up.
     #[error("the libp2p transport could not be set up: {0}")]
     Transport(String),

@@ -60,6 +60,40 @@ fn ours_builds_and_the_oracle_peels() {
     }
 }
 
+/// How far two senders can be told apart, by the simulation of this crate and by one in plain Python: at marked outputs and at all.
+#[test]
+fn the_oracle_tells_senders_apart_as_ours_does() {
+    use mixnet::sim::anonymity::network::{Compared, Shape, two_senders};
+
+    const SECONDS: f64 = 300.0;
+    let shape = Shape {
+        rate: 200.0,
+        width: 3,
+        layers: 3,
+        mu: 10.0,
+    };
+    let run = |seed| two_senders(shape, 100, SECONDS, seed, std::time::Instant::now());
+    let runs: Vec<Compared> = (1..=3).map(run).collect();
+    let output = python()
+        .arg(root().join("tests/oracle/epsilon.py"))
+        .args(["10", "3", "300", "1", "2", "3"])
+        .output()
+        .unwrap();
+    let theirs: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mean = |of: fn(&Compared) -> f64| runs.iter().map(of).sum::<f64>() / runs.len() as f64;
+    for (which, ours) in [
+        ("labelled", mean(|run| run.marked.mean)),
+        ("all", mean(|run| run.all.mean)),
+    ] {
+        let other = theirs[which]["mean"].as_f64().unwrap();
+        // A mean of three runs varies by some four per cent.
+        assert!(
+            (ours / other - 1.0).abs() < 0.15,
+            "{which}: {ours}, {other}"
+        );
+    }
+}
+
 #[test]
 fn the_oracle_builds_and_ours_peels() {
     let mut oracle = Oracle::start();

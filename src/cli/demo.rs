@@ -6,9 +6,9 @@
 //! | [`person`] | one plain Whisper client that knows nothing of Ferry |
 //! | [`report`] | what is printed |
 
-mod network;
-mod person;
-mod report;
+pub(super) mod network;
+pub(super) mod person;
+pub(super) mod report;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -68,7 +68,16 @@ pub(super) fn run(options: &Options) -> Result<Exit, Failure> {
 async fn show(options: &Options) -> Result<Exit, Failure> {
     let mut report = Report::new(options.quiet);
     report.starting(options.relays);
-    let mut network = Network::start(options.relays, &options.preset, options.loss).await?;
+    let (relays, loss) = (options.relays.to_string(), options.loss.to_string());
+    let args = [
+        "--relays",
+        &relays,
+        "--preset",
+        &options.preset,
+        "--loss",
+        &loss,
+    ];
+    let mut network = Network::start(&args, READY_WITHIN * 2).await?;
     let result = converse(options, &mut network, &mut report).await;
     network.stop().await;
     let arrived = result?;

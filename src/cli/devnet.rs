@@ -53,6 +53,9 @@ struct Start {
     /// Repeats keys and clocks.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Every mix node writes when which packet passed into trace.txt in its directory: for measurements.
+    #[arg(long, hide = true)]
+    trace: bool,
     /// Print JSON, one object per line.
     #[arg(long)]
     json: bool,
@@ -107,6 +110,7 @@ fn start(start: &Start) -> Result<Exit, Failure> {
         whisper_peers: start.whisper_peer.clone(),
         dir: start.dir.clone(),
         seed: start.seed,
+        trace: start.trace,
     };
     let runtime = runtime::of_a_node()?;
     let result = runtime.block_on(devnet::run(&options, &mut |event| {

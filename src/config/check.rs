@@ -528,6 +528,27 @@ mod tests {
     }
 
     #[test]
+    fn a_trace_is_written_on_loopback_only() {
+        let settings = |listen: &str| {
+            let text = format!(
+                "[node]\nroles = [\"relay\"]\n[mix]\nlisten = \"{listen}\"\ntrace_file = \"trace.txt\"\n"
+            );
+            let sources = Sources {
+                file: Some(("c".into(), text)),
+                ..Sources::default()
+            };
+            load(&sources, Path::new("d"))
+        };
+        let file = settings("127.0.0.1:1").unwrap().mix.trace_file;
+        assert_eq!(file, Some(Path::new("d").join("trace.txt")));
+        let refused = settings("0.0.0.0:1").unwrap_err();
+        assert!(
+            refused[0].to_string().contains("is not loopback"),
+            "{refused:?}"
+        );
+    }
+
+    #[test]
     fn discovery_follows_the_role_and_the_address() {
         for (text, on) in [
             ("roles = [\"whisper\"]", true),

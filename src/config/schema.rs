@@ -464,6 +464,13 @@ pub const KEYS: &[Key] = &[
         why: "Whether packets may go to loopback and private addresses. auto: only if this node has such an address itself.",
     },
     Key {
+        section: "mix",
+        name: "trace_file",
+        form: Form::Text,
+        default: |_| Value::text(""),
+        why: "Measuring only: a file for when every packet passed. An adversary would want it, so it is refused off loopback. Empty: none.",
+    },
+    Key {
         section: "bridge",
         name: "reseal",
         form: Form::Flag,

@@ -130,6 +130,8 @@ pub struct Mix {
     pub test_loss_percent: u8,
     /// Whether packets may go to loopback and private addresses.
     pub private_network: PrivateNetwork,
+    /// Where to write when every packet passed, in a measurement on one machine.
+    pub trace_file: Option<PathBuf>,
 }
 
 /// Whether packets may go to loopback and private addresses.
@@ -431,6 +433,15 @@ impl Reader<'_> {
             let why = "a node that others reach must not lose their packets; write 0, or listen on 127.0.0.1";
             self.wrong("mix", "test_loss_percent", why.to_owned());
         }
+        let trace_file = Some(self.text("mix", "trace_file")).filter(|name| !name.is_empty());
+        if let (Some(_), Some(address)) = (&trace_file, listen.flatten())
+            && !address.ip().is_loopback()
+        {
+            let why = format!(
+                "{address} is not loopback: a trace is for measurements on one machine; leave it empty"
+            );
+            self.wrong("mix", "trace_file", why);
+        }
         Some(Mix {
             listen: listen?,
             advertise: advertise?,
@@ -439,6 +450,7 @@ impl Reader<'_> {
             capacity: self.count("mix", "capacity"),
             test_loss_percent,
             private_network,
+            trace_file: trace_file.map(|name| directory.join(name)),
         })
     }
 

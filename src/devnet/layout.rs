@@ -4,6 +4,7 @@
 //! DIR/devnet.json    which process runs it, and where it takes operations
 //! DIR/NAME/          the directory of one node, as `ferry init` makes it
 //! DIR/NAME/node.log  what it printed
+//! DIR/NAME/trace.txt when which packet passed, with `--trace`
 //! ```
 
 use std::fs;
@@ -119,6 +120,9 @@ fn overrides(
     }
     if node.roles.speaks_mix() {
         set.push(("mix", "listen", local(reserved.ports.mix)));
+        if options.trace {
+            set.push(("mix", "trace_file", Value::text(TRACE_FILE)));
+        }
     }
     // A node of the own Whisper network dials those before it, a bridge all of them.
     let own = || {
@@ -188,6 +192,9 @@ impl Random {
     }
 }
 
+/// The trace of a node, in its directory.
+pub const TRACE_FILE: &str = "trace.txt";
+
 /// Two devnets whose process ids follow each other look for ports this far apart.
 const PORTS_APART: u64 = 131;
 
@@ -210,6 +217,7 @@ mod tests {
             whisper_peers: vec![],
             dir: None,
             seed: Some(seed),
+            trace: false,
         }
     }
 

@@ -249,6 +249,7 @@ pub(super) fn mix(
         relay: roles.has(Role::Relay),
         // With a seed every start makes the same packets, which whoever remembers the last start must refuse.
         replay_dir: settings.node.seed.is_none().then(|| directory.replay()),
+        trace: settings.mix.trace_file.clone(),
         test_loss_percent: settings.mix.test_loss_percent,
         replay_capacity: Capacity::for_rate(settings.mix.capacity.into(), KEY_LIFE),
         preset,

@@ -13,6 +13,7 @@ use rand_core::{Rng, SeedableRng};
 use tokio::sync::{mpsc, oneshot};
 
 use super::keeper::{Needs, Order};
+use super::trace::Trace;
 use crate::error::DropReason;
 use crate::intake::{Batch, Intake, Received};
 use crate::limits::INTAKE_BATCH_MAX;
@@ -67,6 +68,7 @@ pub(super) struct Peeler {
     /// Nothing is remembered beyond a restart without one.
     keeper: Option<mpsc::Sender<Order>>,
     mark: u64,
+    trace: Option<Trace>,
     core: mpsc::Sender<Input>,
 }
 
@@ -84,8 +86,15 @@ impl Peeler {
             loss,
             keeper,
             mark: 0,
+            trace: None,
             core,
         }
+    }
+
+    /// The same, noting in a measurement as what each packet goes on.
+    pub(super) fn traced(mut self, trace: Option<Trace>) -> Self {
+        self.trace = trace;
+        self
     }
 
     /// Works until nobody has commands for it or the core task is gone. Blocks: it needs a thread of its own.
@@ -97,6 +106,10 @@ impl Peeler {
                 match command {
                     Command::Packet(received) => {
                         let batch = self.peel(received);
+                        if let Some(trace) = &self.trace {
+                            let onward = batch.onward();
+                            onward.for_each(|(at, packet)| trace.goes_on(at, packet));
+                        }
                         if self.core.blocking_send(Input::Peeled(batch)).is_err() {
                             return;
                         }

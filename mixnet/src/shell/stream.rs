@@ -22,6 +22,7 @@ use tokio::time::timeout;
 use super::behaviour::{Accepted, Opener};
 use super::intake::Command;
 use super::swarm::peer_key;
+use super::trace::Trace;
 use crate::address::PeerKey;
 use crate::counters::{Counters, Stage};
 use crate::error::DropReason;
@@ -46,6 +47,8 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the network tasks drop, by reason. They have no way to the core that could not be full.
 pub(super) struct Drops {
     counts: [[AtomicU64; DropReason::ALL.len()]; Stage::ALL.len()],
+    /// Where they note what passes, in a measurement.
+    trace: Option<Trace>,
 }
 
 impl Default for Drops {
@@ -57,6 +60,13 @@ impl Default for Drops {
 }
 
 impl Drops {
+    pub(super) fn traced(trace: Option<Trace>) -> Self {
+        Self {
+            trace,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn count(&self, stage: Stage, reason: DropReason, number: u64) {
         self.counts[stage as usize][reason as usize].fetch_add(number, Ordering::Relaxed);
     }
@@ -114,6 +124,9 @@ async fn read(from: PeerKey, mut stream: Stream, packets: &mpsc::Sender<Command>
         match read_packet(&mut stream).await {
             Ok(Some(packet)) => {
                 let at = Instant::now();
+                if let Some(trace) = &drops.trace {
+                    trace.came(at, from, FRAME_LEN, &packet);
+                }
                 let received = Received { from, at, packet };
                 if packets.send(Command::Packet(received)).await.is_err() {
                     return;
@@ -194,6 +207,8 @@ pub(super) async fn write(
         frame[LENGTH.len()..].copy_from_slice(packet.as_bytes());
         if !write_frame(&mut stream, peer, &opener, &frame, flush).await {
             drops.count(Stage::Leaving, DropReason::NoRoute, 1);
+        } else if let (Some(trace), Some(to)) = (&drops.trace, peer_key(&peer)) {
+            trace.left(to, frame.len(), &packet);
         }
     }
     if let Some(mut stream) = stream {

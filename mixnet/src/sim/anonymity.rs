@@ -10,14 +10,20 @@
 //!
 //! | module | question |
 //! |---|---|
+//! | [`observer`] | what is written on a packet that leaves? |
 //! | [`theory`] | what the formulas say |
 //! | [`pool`] | one node: from how many packets could this one be? |
 //! | [`network`] | layers of nodes: where did this packet leave? which of two senders sent it? |
+//! | [`disclosure`] | who gets messages when Alice is there? |
+//! | [`blending`] | can one packet be singled out at a relay, and who notices? |
 //!
 //! Delays and waiting are those of a real node ([`crate::delay`]), senders those of a real client (a Poisson clock); packets
 //! carry no bytes, because the observer learns nothing from them. Entropies are in bits. Spec: simulating anonymity.
 
+pub mod blending;
+pub mod disclosure;
 pub mod network;
+pub mod observer;
 pub mod pool;
 pub mod theory;
 

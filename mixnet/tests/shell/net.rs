@@ -82,6 +82,7 @@ impl Net {
             advertise: plan.at,
             relay: plan.role == Role::Relay,
             replay_dir: None,
+            trace: None,
             replay_capacity: Capacity::default(),
             test_loss_percent: 0,
             preset: if plan.role == Role::Relay {

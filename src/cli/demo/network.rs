@@ -1,6 +1,7 @@
 //! The devnet of the demo: a child process, and questions to the APIs of its nodes.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -13,9 +14,6 @@ use crate::devnet::probe;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// A devnet of nine processes is ready after a few seconds; on a busy machine it takes longer.
-const READY_WITHIN: Duration = Duration::from_secs(60);
-
 /// The devnet stops its children within this time after its input closed.
 const STOPS_WITHIN: Duration = Duration::from_secs(15);
 
@@ -23,40 +21,37 @@ const STOPS_WITHIN: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A running devnet.
-pub(super) struct Network {
+pub(in crate::cli) struct Network {
     child: Child,
     input: Option<ChildStdin>,
     output: Lines<BufReader<ChildStdout>>,
+    /// The first of them.
     pub(super) edge: Node,
-    pub(super) bridge: Node,
-    pub(super) relays: Vec<Node>,
-    pub(super) whisper: Node,
+    /// The first of them.
+    pub(in crate::cli) bridge: Node,
+    pub(in crate::cli) edges: Vec<Node>,
+    pub(in crate::cli) bridges: Vec<Node>,
+    pub(in crate::cli) relays: Vec<Node>,
+    pub(in crate::cli) whisper: Node,
 }
 
 /// One node of it, as the ready line describes it.
 #[derive(Debug, Default)]
-pub(super) struct Node {
+pub(in crate::cli) struct Node {
     name: String,
-    pub(super) enode: String,
+    pub(in crate::cli) enode: String,
     pub(super) peer_id: String,
+    pub(in crate::cli) dir: PathBuf,
     api: Option<SocketAddr>,
 }
 
 impl Network {
-    /// Starts it and waits until all nodes are ready.
-    pub(super) async fn start(relays: usize, preset: &str, loss: u8) -> Result<Self, Failure> {
+    /// Starts it with these options and waits until all nodes are ready.
+    pub(in crate::cli) async fn start(args: &[&str], within: Duration) -> Result<Self, Failure> {
         let program = std::env::current_exe().map_err(|error| broken(error.to_string()))?;
         let mut child = Command::new(program)
-            .args([
-                "devnet",
-                "--json",
-                "--relays",
-                &relays.to_string(),
-                "--preset",
-                preset,
-                "--loss",
-                &loss.to_string(),
-            ])
+            .args(["devnet", "--json"])
+            .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -68,7 +63,7 @@ impl Network {
             .take()
             .ok_or_else(|| broken("it has no output".to_owned()))?;
         let mut output = BufReader::new(output).lines();
-        let line = tokio::time::timeout(READY_WITHIN, output.next_line()).await;
+        let line = tokio::time::timeout(within, output.next_line()).await;
         let ready = match line {
             Ok(Ok(Some(line))) => {
                 serde_json::from_str::<Value>(&line).map_err(|error| broken(error.to_string()))?
@@ -78,42 +73,43 @@ impl Network {
             Err(_) => {
                 return Err(broken(format!(
                     "it was not ready within {} s",
-                    READY_WITHIN.as_secs()
+                    within.as_secs()
                 )));
             }
         };
         let one = |kind: &str| Node::of(&ready[kind][0]);
-        let relays = ready["relays"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(Node::of)
-            .collect();
+        let all = |kind: &str| {
+            let nodes = ready[kind].as_array().into_iter().flatten();
+            nodes.map(Node::of).collect()
+        };
         Ok(Self {
             child,
             input,
             output,
             edge: one("edges"),
             bridge: one("bridges"),
-            relays,
+            edges: all("edges"),
+            bridges: all("bridges"),
+            relays: all("relays"),
             whisper: one("whisper"),
         })
     }
 
-    /// Waits until the bridge follows for the edge what Alice's client asked for.
-    pub(super) async fn wait_following(&self, within: Duration) -> Result<(), Failure> {
+    /// Waits until the bridge follows for every edge what its client asked for.
+    pub(in crate::cli) async fn wait_following(&self, within: Duration) -> Result<(), Failure> {
         let end = Instant::now() + within;
-        while Instant::now() < end {
-            let info = self.edge.get("/v1/info").await;
-            if info["edge"]["registered"] == true && info["edge"]["client"] == "following" {
-                return Ok(());
+        for edge in &self.edges {
+            while !edge.is_following().await {
+                if Instant::now() >= end {
+                    return Err(broken(format!(
+                        "an edge did not register within {} s",
+                        within.as_secs()
+                    )));
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
             }
-            tokio::time::sleep(LOOK_EVERY).await;
         }
-        Err(broken(format!(
-            "the edge did not register within {} s",
-            within.as_secs()
-        )))
+        Ok(())
     }
 
     /// Kills the last relay as SIGKILL does.
@@ -143,7 +139,7 @@ impl Network {
     }
 
     /// Closes its input, which stops it, and waits for its end.
-    pub(super) async fn stop(&mut self) {
+    pub(in crate::cli) async fn stop(&mut self) {
         drop(self.input.take());
         let end = async {
             while let Ok(Some(_)) = self.output.next_line().await {}
@@ -162,10 +158,16 @@ impl Node {
             name: text("name"),
             enode: text("enode"),
             peer_id: text("peer_id"),
+            dir: text("dir").into(),
             api: api
                 .strip_prefix("http://")
                 .and_then(|address| address.parse().ok()),
         }
+    }
+
+    async fn is_following(&self) -> bool {
+        let info = self.get("/v1/info").await;
+        info["edge"]["registered"] == true && info["edge"]["client"] == "following"
     }
 
     /// The life of an envelope at this node: name of each stage and Unix milliseconds.
@@ -199,8 +201,8 @@ impl Node {
             .collect()
     }
 
-    /// The sum of a metric over its labels.
-    pub(super) async fn metric(&self, name: &str) -> Option<f64> {
+    /// The sum of a metric over its labels; with some of them in the name, over those.
+    pub(in crate::cli) async fn metric(&self, name: &str) -> Option<f64> {
         let text = probe::text(self.api?, "/metrics").await.ok()?;
         let of = |line: &str| {
             let rest = line.strip_prefix(name)?;

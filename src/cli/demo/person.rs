@@ -26,23 +26,23 @@ const TRIES_MAX: u64 = 1 << 24;
 
 /// An envelope that was sent.
 #[derive(Debug, Clone)]
-pub(super) struct Said {
-    pub(super) hash: [u8; 32],
-    pub(super) size: usize,
-    pub(super) text: String,
-    pub(super) at_unix_ms: u64,
+pub(in crate::cli) struct Said {
+    pub(in crate::cli) hash: [u8; 32],
+    pub(in crate::cli) size: usize,
+    pub(in crate::cli) text: String,
+    pub(in crate::cli) at_unix_ms: u64,
 }
 
 /// A message that arrived.
 #[derive(Debug)]
-pub(super) struct Heard {
-    pub(super) way: Way,
-    pub(super) text: String,
-    pub(super) at_unix_ms: u64,
+pub(in crate::cli) struct Heard {
+    pub(in crate::cli) way: Way,
+    pub(in crate::cli) text: String,
+    pub(in crate::cli) at_unix_ms: u64,
 }
 
 /// A person at a client.
-pub(super) struct Person {
+pub(in crate::cli) struct Person {
     handle: legacy::shell::Handle,
     key: SymKey,
     topic: Topic,
@@ -51,7 +51,7 @@ pub(super) struct Person {
 
 impl Person {
     /// Attaches to a node and joins the chat; what the others say goes to `hear`.
-    pub(super) async fn attach(
+    pub(in crate::cli) async fn attach(
         enode: &str,
         chat: &str,
         within: Duration,
@@ -101,9 +101,19 @@ impl Person {
     }
 
     /// Says something in the chat.
-    pub(super) async fn say(&self, text: &str) -> Result<Said, Failure> {
+    pub(in crate::cli) async fn say(&self, text: &str) -> Result<Said, Failure> {
+        self.post(&self.key, self.topic, text).await
+    }
+
+    /// Says something in another chat, to which it does not listen.
+    pub(in crate::cli) async fn say_in(&self, chat: &str, text: &str) -> Result<Said, Failure> {
+        let key = SymKey::from_password(chat.as_bytes());
+        self.post(&key, Topic::of_name(chat), text).await
+    }
+
+    async fn post(&self, key: &SymKey, topic: Topic, text: &str) -> Result<Said, Failure> {
         let sealed = seal(
-            SealTo::Symmetric(&self.key),
+            SealTo::Symmetric(key),
             text.as_bytes(),
             Padding::Random,
             None,
@@ -114,7 +124,7 @@ impl Person {
         let expiry = u32::try_from(at_unix_ms / 1000)
             .unwrap_or(u32::MAX)
             .saturating_add(TTL);
-        let draft = Draft::new(expiry, TTL, self.topic, &data);
+        let draft = Draft::new(expiry, TTL, topic, &data);
         let nonce = draft
             .search(POW, CLOCK_SLACK_SECONDS)
             .run(TRIES_MAX, || false)
@@ -134,7 +144,7 @@ impl Person {
     }
 
     /// Says goodbye to the node.
-    pub(super) async fn leave(self) {
+    pub(in crate::cli) async fn leave(self) {
         self.listening.abort();
         self.handle.shutdown().await;
     }

@@ -7,7 +7,7 @@ use crate::cli::out;
 
 /// Which way a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Way {
+pub(in crate::cli) enum Way {
     /// From behind the edge into Whisper.
     ToBob,
     /// From Whisper to behind the edge.

@@ -3,9 +3,14 @@
 //! Packets enter at random nodes of the first layer and take a random node of each further one.
 //!
 //! - [`entropy`]: over which outputs one packet is spread, in bits.
-//! - [`two_senders`]: two of the users send one marked packet in every second. For each output the observer has two
-//!   probabilities, that it is marked by the one or by the other; `ε = |ln p₀/p₁|` is by how much they differ, as in Loopix
-//!   section 4.3. Where one of them is zero, ε is infinite, and counted apart.
+//! - [`two_senders`]: two of the users have one marked packet to send in every second, and send it at their next slot. For each
+//!   output the observer has two probabilities, that it is marked by the one or by the other; `ε = |ln p₀/p₁|` is by how much
+//!   they differ, as in Loopix section 4.3. Where one of them is zero, ε is infinite, and counted apart.
+//!
+//! Which outputs are looked at makes a difference where few packets rest. The outputs that *are* marked ([`Compared::marked`])
+//! leave while much of the mass is there and tell the senders apart less than all outputs do ([`Compared::all`]), most of which
+//! leave long after the last marked packet, when only the tails of two exponentials are compared: at 1/10 of a second by a fifth.
+//! Published tables are of marked packets; `tests/oracle/epsilon.py` computes both a second time.
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +19,7 @@ use rand_core::SeedableRng;
 use serde::Serialize;
 
 use super::Estimate;
+use super::observer::Observer;
 use crate::delay::{DelayQueue, exponential};
 use crate::quality::below;
 use crate::schedule::PoissonClock;
@@ -56,6 +62,15 @@ pub struct Epsilon {
     pub samples: usize,
 }
 
+/// The same two senders, seen at different outputs of one run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Compared {
+    /// At the outputs that are marked: the packets that somebody looks for.
+    pub marked: Epsilon,
+    /// At all outputs.
+    pub all: Epsilon,
+}
+
 /// Over how many outputs a packet is spread, for so many packets of one run.
 pub fn entropy(shape: Shape, targets: usize, seed: u64, start: Instant) -> Estimate {
     let mut world = World::new(shape, targets, seed, start);
@@ -71,7 +86,7 @@ pub fn entropy(shape: Shape, targets: usize, seed: u64, start: Instant) -> Estim
                 }
                 world.enter(now, mark);
             }
-            Step::Leaves(masses) => {
+            Step::Leaves { masses, .. } => {
                 spread
                     .iter_mut()
                     .zip(&masses)
@@ -86,89 +101,105 @@ pub fn entropy(shape: Shape, targets: usize, seed: u64, start: Instant) -> Estim
     Estimate::of(&spread.iter().map(|spread| spread.bits).collect::<Vec<_>>())
 }
 
-/// How far two senders of `users` can be told apart by the outputs of so many seconds. Every user sends `per_user` packets a
-/// second; the shape's rate is theirs together.
-pub fn two_senders(shape: Shape, users: usize, seconds: f64, seed: u64, start: Instant) -> Epsilon {
+/// How far two senders of `users` can be told apart by the outputs of so many seconds. The shape's rate is that of all users
+/// together, who send equally often.
+pub fn two_senders(
+    shape: Shape,
+    users: usize,
+    seconds: f64,
+    seed: u64,
+    start: Instant,
+) -> Compared {
     let mut world = World::new(shape, 2, seed, start);
     // The two mark one packet for every second that has passed: the next that they send.
-    let mut marked = [0u64; 2];
-    let end = shape.settled(start) + Duration::from_secs_f64(seconds);
-    let mut finite = Vec::new();
-    let mut infinite = 0usize;
+    let mut sent = [0u64; 2];
+    let settled = shape.settled(start).max(start + SETTLE_MIN);
+    let end = settled + Duration::from_secs_f64(seconds);
+    let (mut at_marked, mut at_all) = (Epsilons::default(), Epsilons::default());
     loop {
         match world.step() {
             Step::Enters(now) if now > end => break,
             Step::Enters(now) => {
                 let user = below(&mut world.choices, users);
                 let due = now.duration_since(start).as_secs();
-                let mark = (user < 2 && marked[user] < due).then_some(user);
+                let mark = (user < 2 && sent[user] < due).then_some(user);
                 if let Some(user) = mark {
-                    marked[user] += 1;
+                    sent[user] += 1;
                 }
                 world.enter(now, mark);
             }
-            Step::Leaves(masses) => {
+            Step::Leaves { masses, marked } => {
                 let [p0, p1] = masses[..] else { break };
-                if world.now < shape.settled(start) || p0 + p1 == 0.0 {
+                if world.now < settled {
                     continue;
                 }
-                match p0 > 0.0 && p1 > 0.0 {
-                    true => finite.push((p0 / p1).ln().abs()),
-                    false => infinite += 1,
+                at_all.add(p0, p1);
+                if marked {
+                    at_marked.add(p0, p1);
                 }
             }
         }
     }
-    finite.sort_by(f64::total_cmp);
-    let at = |share: f64| {
-        let place = (share * finite.len() as f64) as usize;
-        finite.get(place).copied().unwrap_or(f64::INFINITY)
-    };
-    let samples = finite.len() + infinite;
-    Epsilon {
-        mean: finite.iter().sum::<f64>() / finite.len().max(1) as f64,
-        median: at(0.5),
-        p95: at(0.95),
-        infinite: infinite as f64 / samples.max(1) as f64,
-        samples,
+    Compared {
+        marked: at_marked.summary(),
+        all: at_all.summary(),
     }
 }
 
-/// What the observer knows of one node: how many packets are in it, and with what probability each marked one is.
-struct Watched {
-    resting: DelayQueue<()>,
-    masses: Vec<f64>,
+/// The values of some outputs.
+#[derive(Default)]
+struct Epsilons {
+    finite: Vec<f64>,
+    infinite: usize,
 }
 
-impl Watched {
-    /// A packet leaves: it takes an even share with it.
-    fn share(&mut self) -> Vec<f64> {
-        let among = (self.resting.len() + 1) as f64;
-        self.masses
-            .iter_mut()
-            .map(|mass| {
-                let share = *mass / among;
-                *mass -= share;
-                share
-            })
-            .collect()
+impl Epsilons {
+    /// An output with these two probabilities; one that is of neither says nothing.
+    fn add(&mut self, p0: f64, p1: f64) {
+        match (p0 > 0.0, p1 > 0.0) {
+            (true, true) => self.finite.push((p0 / p1).ln().abs()),
+            (true, false) | (false, true) => self.infinite += 1,
+            (false, false) => {}
+        }
+    }
+
+    fn summary(mut self) -> Epsilon {
+        self.finite.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            let place = (share * self.finite.len() as f64) as usize;
+            self.finite.get(place).copied().unwrap_or(f64::INFINITY)
+        };
+        let samples = self.finite.len() + self.infinite;
+        Epsilon {
+            mean: self.finite.iter().sum::<f64>() / self.finite.len().max(1) as f64,
+            median: at(0.5),
+            p95: at(0.95),
+            infinite: self.infinite as f64 / samples.max(1) as f64,
+            samples,
+        }
     }
 }
 
 enum Step {
     /// Somebody sends a packet.
     Enters(Instant),
-    /// A packet leaves the last layer, with what the observer has written on it.
-    Leaves(Vec<f64>),
+    /// A packet leaves the last layer.
+    Leaves {
+        /// What the observer has written on it.
+        masses: Vec<f64>,
+        /// What the observer does not see: whether it is a marked one.
+        marked: bool,
+    },
 }
 
 struct World {
     shape: Shape,
-    nodes: Vec<Watched>,
+    /// The packets in each node, and whether each is a marked one.
+    nodes: Vec<DelayQueue<bool>>,
+    observer: Observer,
     senders: PoissonClock,
     delays: ChaCha20Rng,
     choices: ChaCha20Rng,
-    marks: usize,
     now: Instant,
 }
 
@@ -179,17 +210,14 @@ impl World {
             rng.set_stream(number);
             rng
         };
-        let node = || Watched {
-            resting: DelayQueue::new(CAPACITY),
-            masses: vec![0.0; marks],
-        };
+        let nodes = shape.width * shape.layers;
         World {
             shape,
-            nodes: (0..shape.width * shape.layers).map(|_| node()).collect(),
+            nodes: (0..nodes).map(|_| DelayQueue::new(CAPACITY)).collect(),
+            observer: Observer::new(nodes, marks),
             senders: PoissonClock::new(shape.rate, start, stream(1)),
             delays: stream(2),
             choices: stream(3),
-            marks,
             now: start,
         }
     }
@@ -202,7 +230,7 @@ impl World {
                 .nodes
                 .iter()
                 .enumerate()
-                .filter_map(|(node, watched)| Some((watched.resting.next_deadline()?, node)))
+                .filter_map(|(node, resting)| Some((resting.next_deadline()?, node)))
                 .min()
                 .filter(|(due, _)| *due < enters);
             let Some((due, node)) = leaves else {
@@ -211,34 +239,27 @@ impl World {
                 return Step::Enters(enters);
             };
             self.now = due;
-            self.nodes[node].resting.pop_due(due);
-            let masses = self.nodes[node].share();
+            let marked = self.nodes[node].pop_due(due).unwrap_or_default();
+            let masses = self.observer.leaves(node);
             let layer = node / self.shape.width + 1;
             if layer == self.shape.layers {
-                return Step::Leaves(masses);
+                return Step::Leaves { masses, marked };
             }
-            self.arrive(due, layer, &masses);
+            self.arrive(due, layer, marked, &masses);
         }
     }
 
     fn enter(&mut self, now: Instant, mark: Option<usize>) {
-        let masses: Vec<f64> = (0..self.marks)
-            .map(|at| f64::from(u8::from(mark == Some(at))))
-            .collect();
-        self.arrive(now, 0, &masses);
+        let masses = self.observer.certain(mark);
+        self.arrive(now, 0, mark.is_some(), &masses);
     }
 
-    fn arrive(&mut self, now: Instant, layer: usize, masses: &[f64]) {
+    fn arrive(&mut self, now: Instant, layer: usize, marked: bool, masses: &[f64]) {
         let node = layer * self.shape.width + below(&mut self.choices, self.shape.width);
         let delay = exponential(&mut self.delays, self.shape.mean());
-        let watched = &mut self.nodes[node];
         // The capacity is far above every pool that is simulated.
-        let _ = watched.resting.push(now + delay, ());
-        watched
-            .masses
-            .iter_mut()
-            .zip(masses)
-            .for_each(|(mass, more)| *mass += more);
+        let _ = self.nodes[node].push(now + delay, marked);
+        self.observer.arrives(node, masses);
     }
 }
 
@@ -260,6 +281,8 @@ impl Spread {
 
 /// Mean delays per layer before anything is measured.
 const SETTLE_MEANS: f64 = 8.0;
+/// And at least so long, because marks come once in a second.
+const SETTLE_MIN: Duration = Duration::from_secs(60);
 /// The part of a packet that may still rest somewhere when it counts as gone: a thousandth of a bit and little more.
 const UNSEEN_MAX: f64 = 1e-4;
 /// Packets that may rest in one node.
@@ -269,8 +292,6 @@ const CAPACITY: usize = 1 << 20;
 mod tests {
     use super::super::theory;
     use super::*;
-
-    const RUNS: u64 = 8;
 
     /// Rate, width, µ, layers, entropy of an independent simulation.
     const PUBLISHED: [(f64, usize, f64, usize, f64); 5] = [
@@ -304,20 +325,46 @@ mod tests {
 
     #[test]
     fn two_senders_are_as_hard_to_tell_apart_as_published() {
-        // µ and mean of an independent simulation, each run of which varies by some fifteen per cent.
-        for (mu, mean) in [(0.2, 0.022), (0.5, 0.081), (1.0, 0.18), (2.0, 0.385)] {
+        // µ, mean and median of an independent simulation. Its first row is of one run, and such runs vary by more than a tenth:
+        // `tests/oracle/epsilon.py` finds 0.0258 ± 0.0012.
+        for (mu, mean, median) in [
+            (0.2, 0.0258, 0.019),
+            (0.5, 0.081, 0.058),
+            (1.0, 0.18, 0.13),
+            (2.0, 0.385, 0.272),
+            (5.0, 1.05, 0.59),
+            (10.0, 3.1, 1.57),
+        ] {
             let shape = Shape {
                 rate: 200.0,
                 width: 3,
                 layers: 3,
                 mu,
             };
-            let runs = (1..=RUNS).map(|seed| two_senders(shape, 100, 100.0, seed, Instant::now()));
-            let found = runs.map(|run| run.mean).sum::<f64>() / RUNS as f64;
+            let run = |seed| two_senders(shape, 100, 300.0, seed, Instant::now()).marked;
+            let runs: Vec<Epsilon> = (1..=3).map(run).collect();
+            let over = |of: fn(&Epsilon) -> f64| runs.iter().map(of).sum::<f64>() / 3.0;
+            let (found, middle) = (over(|run| run.mean), over(|run| run.median));
+            assert!((found - mean).abs() <= 0.15 * mean, "µ = {mu}: {found}");
             assert!(
-                (found - mean).abs() <= 0.15 * mean,
-                "µ = {mu}: {found} against {mean}"
+                (middle - median).abs() <= 0.2 * median,
+                "µ = {mu}: {middle}"
             );
+        }
+    }
+
+    #[test]
+    fn where_few_packets_rest_some_outputs_can_be_of_one_sender_only() {
+        // Shares of the same table.
+        for (mu, infinite) in [(20.0, 0.10), (50.0, 0.82)] {
+            let shape = Shape {
+                rate: 200.0,
+                width: 3,
+                layers: 3,
+                mu,
+            };
+            let found = two_senders(shape, 100, 500.0, 1, Instant::now()).marked;
+            assert!((found.infinite - infinite).abs() <= 0.04, "{mu}: {found:?}");
         }
     }
 

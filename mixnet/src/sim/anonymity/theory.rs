@@ -3,6 +3,7 @@
 //! ```text
 //! one node      log2(e·λ/µ)                                 λ packets a second, which rest 1/µ seconds on average
 //! L layers      log2(Λ/µ) + h(L)                            Λ packets a second in all, next hops drawn evenly
+//! corrupt       f/W · (f-1)/(W-1) · (f-2)/(W-2)             paths of three of W relays on which all are of f corrupt ones
 //! h(L)          entropy of the sum of L exponential times of mean 1:  L + ln (L-1)! + (1-L)·ψ(L), in bits
 //! ```
 //!
@@ -19,6 +20,13 @@ pub fn pool_entropy(pool: f64) -> f64 {
 /// during one mean delay.
 pub fn network_entropy(resting: f64, layers: u32) -> f64 {
     resting.log2() + erlang_entropy(layers)
+}
+
+/// The share of paths of `hops` distinct relays on which all of them are corrupt, when `corrupt` of `relays` are.
+pub fn compromised(relays: usize, corrupt: usize, hops: usize) -> f64 {
+    let one =
+        |hop: usize| corrupt.saturating_sub(hop) as f64 / relays.saturating_sub(hop).max(1) as f64;
+    (0..hops).map(one).product()
 }
 
 /// Differential entropy of the sum of `layers` exponential times of mean 1.
@@ -50,6 +58,16 @@ mod tests {
                 erlang_entropy(layers)
             );
         }
+    }
+
+    #[test]
+    fn paths_are_compromised_as_published() {
+        // A tenth, a fifth, three tenths of many relays.
+        for (corrupt, share) in [(100_000, 0.001), (200_000, 0.008), (300_000, 0.027)] {
+            assert!((compromised(1_000_000, corrupt, 3) - share).abs() < 1e-6);
+        }
+        assert_eq!(compromised(10, 2, 3), 0.0);
+        assert!((compromised(10, 3, 3) - 1.0 / 120.0).abs() < 1e-12);
     }
 
     #[test]
