@@ -55,6 +55,7 @@ impl Default for Drops {
     fn default() -> Self {
         Self {
             counts: std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0))),
+            trace: None,
         }
     }
 }

@@ -223,7 +223,11 @@ impl Cores {
                     };
                     self.seen.push_back((self.now, seen));
                 }
-                Output::Deliver { .. } | Output::SurbsStale => {}
+                // Nobody here sends objects, keeps a mailbox or asks one.
+                Output::Deliver { .. }
+                | Output::SurbsStale
+                | Output::Mailbox(_)
+                | Output::Serve(_) => {}
             }
         }
     }
