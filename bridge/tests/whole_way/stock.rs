@@ -1,7 +1,7 @@
 //! The stock of reply blocks at the bridge while Whisper is quiet: it is renewed, and no block is used after its time.
 
 use bridge::gateway::request::Mode;
-use bridge::port::Envelope;
+use bridge::port::{Envelope, Kind};
 
 use crate::register;
 use crate::world::{CALM, Weather, World};
@@ -37,6 +37,10 @@ fn a_stock_at_rest_is_renewed_before_it_is_old() {
         assert!(stock(&world) > 0, "dry at {} ms", world.now_ms);
         assert!(stock(&world) <= 256);
     }
+    // Twelve lives of a stock, of which each takes a dozen top-ups or two.
+    let top_ups = world.captured.iter().filter(|o| o.kind == Kind::TopUp);
+    let count = top_ups.count();
+    assert!(count < 600, "{count} top-ups for nothing");
     world.said += 1;
     let envelope = world.make(0xe1, world.said);
     world.whisper_says(&envelope);

@@ -167,10 +167,13 @@ impl Registrations {
         order: (u32, u64),
         blocks: (Vec<ReplyBlock>, u32),
     ) {
-        let room = BLOCKS_TOTAL_MAX.saturating_sub(self.blocks_total);
         let Some(registration) = self.all.get_mut(&tag) else {
             return;
         };
+        // While Whisper is quiet nothing else throws away what serves no longer; it must not keep the new ones out.
+        let expired = registration.credit.expire(turn, tag);
+        self.blocks_total = self.blocks_total.saturating_sub(expired);
+        let room = BLOCKS_TOTAL_MAX.saturating_sub(self.blocks_total);
         let before = registration.credit.len();
         let left_out = registration.credit.add(turn, tag, order, blocks, room);
         self.blocks_total += registration.credit.len() - before;
