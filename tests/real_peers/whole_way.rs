@@ -334,6 +334,6 @@ fn lost_packets_and_a_dead_relay_lose_and_double_nothing() {
     world.count(9, 9, 8, 8);
     let lost = world
         .devnet
-        .metric("relays", "mix_packets_dropped_total", "test_loss");
+        .metric("relays", "mix_dropped_total", "test_loss");
     assert!(lost > 0.0, "no packet was lost");
 }

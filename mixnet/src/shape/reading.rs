@@ -9,7 +9,7 @@
 //!
 //! A mark is the beginning of a packet as it is on the wire, in hexadecimal digits: what one node writes the next one reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
@@ -120,6 +120,8 @@ pub struct Node {
     pub left: Vec<Frame>,
     /// Under which mark the packet that came then goes on; none of what came at the same nanosecond as another.
     onward: BTreeMap<u64, Option<Mark>>,
+    /// The marks of all that goes on.
+    passed: BTreeSet<Mark>,
     /// Events that are missing.
     pub lost: u64,
 }
@@ -133,6 +135,7 @@ impl Node {
             Line::On { at_ns, mark } => {
                 let again = self.onward.contains_key(&at_ns);
                 self.onward.insert(at_ns, (!again).then_some(mark));
+                self.passed.insert(mark);
             }
             Line::Lost(count) => self.lost += count,
         }
@@ -140,12 +143,10 @@ impl Node {
 
     /// What this node sent of its own accord: not a packet that came in before.
     pub fn own(&self) -> Vec<Frame> {
-        let passed: std::collections::BTreeSet<Mark> =
-            self.onward.values().copied().flatten().collect();
         let own = self
             .left
             .iter()
-            .filter(|frame| !passed.contains(&frame.mark));
+            .filter(|frame| !self.passed.contains(&frame.mark));
         own.copied().collect()
     }
 
