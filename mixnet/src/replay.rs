@@ -15,7 +15,7 @@
 //! place         = (x mod 2^40) · places of the segment / 2^40, or the next free one
 //! ```
 //!
-//! The store consists of segments that grow each for itself ([`segment`]): what one packet waits for is a segment of some
+//! The store consists of segments that grow each for itself (`segment`): what one packet waits for is a segment of some
 //! thousand places, never the whole store.
 
 mod segment;
