@@ -166,8 +166,8 @@ mod tests {
         let right = Erlang::exponential(0.08);
         let fit = right.fit(&samples(0.0012), 0.002);
         assert!(fit.distance < distance_max(10_000), "{fit:?}");
-        // The mean of so many samples varies by 0.8 ms itself.
-        assert!((fit.constant - 0.0012).abs() < 0.0008, "{fit:?}");
+        // The mean of as many samples varies by 0.8 ms.
+        assert!((fit.constant - 0.0012).abs() <= 0.0008, "{fit:?}");
         assert!(right.fit(&samples(0.006), 0.002).distance > distance_max(10_000));
     }
 }

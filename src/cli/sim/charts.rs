@@ -10,7 +10,29 @@ pub(super) struct Chart<'a> {
     pub(super) title: &'a str,
     pub(super) x: &'a str,
     pub(super) y: &'a str,
+    /// Which axes show powers of ten: x, and y.
+    pub(super) powers: (bool, bool),
+    /// Where the names of the curves stand.
+    pub(super) names: Names,
     pub(super) curves: Vec<Curve>,
+}
+
+/// A corner without curves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Names {
+    LowerRight,
+    UpperRight,
+    MiddleRight,
+}
+
+impl Names {
+    fn position(self) -> SeriesLabelPosition {
+        match self {
+            Self::LowerRight => SeriesLabelPosition::LowerRight,
+            Self::UpperRight => SeriesLabelPosition::UpperRight,
+            Self::MiddleRight => SeriesLabelPosition::MiddleRight,
+        }
+    }
 }
 
 /// Points with a name.
@@ -74,6 +96,9 @@ impl Chart<'_> {
             .configure_mesh()
             .x_desc(self.x)
             .y_desc(self.y)
+            .x_label_formatter(&|value| label(*value, self.powers.0))
+            .y_label_formatter(&|value| label(*value, self.powers.1))
+            .light_line_style(TRANSPARENT)
             .draw()
             .map_err(|error| failed(&error))?;
         for (number, curve) in self.curves.iter().enumerate() {
@@ -92,7 +117,7 @@ impl Chart<'_> {
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::LowerRight)
+            .position(self.names.position())
             .background_style(WHITE.mix(0.8))
             .border_style(BLACK.mix(0.3))
             .draw()
@@ -112,5 +137,43 @@ impl Chart<'_> {
     }
 }
 
+/// A number as people write it; for an axis of powers, ten to that power.
+fn label(value: f64, is_power: bool) -> String {
+    let value = if is_power { 10f64.powf(value) } else { value };
+    let digits = match value.abs() {
+        size if size < 0.0005 => 0,
+        size if size < 0.1 => 3,
+        size if size < 1.0 => 2,
+        size if size < 10.0 => 1,
+        _ => 0,
+    };
+    let text = format!("{value:.digits$}");
+    match text.split_once('.') {
+        Some(_) => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        None => text,
+    }
+}
+
 /// Pixels.
 const SIZE: (u32, u32) = (900, 560);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        for (value, is_power, text) in [
+            (0.0, false, "0"),
+            (10.0, false, "10"),
+            (2.5, false, "2.5"),
+            (100.0, false, "100"),
+            (0.0, true, "1"),
+            (-1.0, true, "0.1"),
+            (1.5, true, "32"),
+            (-1.5, true, "0.032"),
+        ] {
+            assert_eq!(label(value, is_power), text);
+        }
+    }
+}

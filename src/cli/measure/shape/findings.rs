@@ -384,7 +384,7 @@ fn lines(sight: &Sight) -> impl Iterator<Item = (&Node, f64)> {
 }
 
 fn own_times(node: &Node) -> Vec<u64> {
-    node.own().iter().map(|frame| frame.at_ns).collect()
+    node.own().map(|frame| frame.at_ns).collect()
 }
 
 /// The times within a phase, in order, in seconds since its beginning.

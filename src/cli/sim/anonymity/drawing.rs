@@ -4,7 +4,7 @@ use std::path::Path;
 
 use mixnet::sim::anonymity::disclosure::Defence;
 
-use super::super::charts::{Chart, Curve, DrawError};
+use super::super::charts::{Chart, Curve, DrawError, Names};
 use super::findings::{Findings, NETWORKS, NetworkRow, PoolRow, SenderRow};
 
 pub(super) fn draw(findings: &Findings, directory: &Path) -> Result<(), DrawError> {
@@ -23,8 +23,10 @@ fn pools(findings: &Findings) -> Chart<'static> {
     };
     Chart {
         title: "One node: from how many packets could this one be?",
-        x: "packets that rest in the node (power of ten)",
+        x: "packets that rest in the node",
         y: "entropy (bits)",
+        powers: (true, false),
+        names: Names::LowerRight,
         curves: vec![
             Curve::line("log2(e·pool)", pools(|row| row.formula)),
             Curve::points("simulated", pools(|row| row.entropy.mean)),
@@ -52,6 +54,8 @@ fn networks(findings: &Findings) -> Chart<'static> {
         title: "A network: over how many outputs is one packet spread?",
         x: "layers",
         y: "entropy (bits)",
+        powers: (false, false),
+        names: Names::LowerRight,
         curves,
     }
 }
@@ -66,12 +70,14 @@ fn senders(findings: &Findings) -> Chart<'static> {
     };
     Chart {
         title: "Two senders: how far can an observer tell them apart?",
-        x: "mean delay at a node in seconds (power of ten)",
-        y: "|ln p0/p1| (power of ten)",
+        x: "mean delay at a node (seconds)",
+        y: "|ln p0/p1|",
+        powers: (true, true),
+        names: Names::UpperRight,
         curves: vec![
-            Curve::points("mean", senders(|row| row.marked.mean)),
-            Curve::points("median", senders(|row| row.marked.median)),
-            Curve::points("p95", senders(|row| row.marked.p95)),
+            Curve::line("mean", senders(|row| row.marked.mean)),
+            Curve::line("median", senders(|row| row.marked.median)),
+            Curve::line("19 of 20 are below", senders(|row| row.marked.p95)),
         ],
     }
 }
@@ -96,6 +102,8 @@ fn corrupt(findings: &Findings) -> Chart<'static> {
         title: "Corrupt relays: on how many paths are all three?",
         x: "corrupt relays (per cent)",
         y: "paths (per cent)",
+        powers: (false, false),
+        names: Names::LowerRight,
         curves: curves.collect(),
     }
 }
@@ -106,15 +114,17 @@ fn intersection(findings: &Findings) -> Chart<'static> {
         let points = points.map(|(rounds, share)| ((*rounds as f64 / 6.0).log10(), share * 100.0));
         let name = match curve.defence {
             Defence::None => "no cover: a packet leaves when Alice writes",
-            Defence::Clocks => "clocks that always run (high)",
-            Defence::Windows => "clocks in windows (mobile-saver)",
+            Defence::Clocks => "clocks that always run",
+            Defence::Windows => "clocks that run fast in windows",
         };
         Curve::line(name, points.collect())
     });
     Chart {
         title: "Intersection: how often is Bob the first suspect?",
-        x: "hours of watching (power of ten)",
+        x: "hours of watching",
         y: "runs (per cent)",
+        powers: (true, false),
+        names: Names::MiddleRight,
         curves: curves.collect(),
     }
 }
@@ -137,6 +147,8 @@ fn blending(findings: &Findings) -> Chart<'static> {
         title: "n-1: how soon do clients leave a relay that is cut off?",
         x: "seconds since everything was held back",
         y: "clients (per cent)",
+        powers: (false, false),
+        names: Names::MiddleRight,
         curves: vec![
             Curve::line("with loops", with),
             Curve::line("without loops", vec![(0.0, 0.0), (end, 0.0)]),

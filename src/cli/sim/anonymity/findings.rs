@@ -35,7 +35,7 @@ const CORRUPT: [(usize, usize); 8] = [
     (300, 90),
 ];
 /// Runs of the intersection attack for each one that was asked for: a share is told, which needs more of them.
-const DISCLOSURES_PER_RUN: u64 = 8;
+const DISCLOSURES_PER_RUN: u64 = 32;
 /// The preset of Alice in it: the slowest clock, so the least cover.
 const DISCLOSURE_PRESET: Preset = Preset::MOBILE_SAVER;
 /// The n-1 attack goes on for at most so many seconds.
@@ -143,7 +143,11 @@ fn networks(seed: u64, start: Instant) -> Vec<NetworkRow> {
                 adversary: PASSIVE,
                 shape,
                 entropy,
-                formula: theory::network_entropy(rate / mu, layers as u32),
+                // The packets of a single layer do not mix with those of its other nodes.
+                formula: match layers {
+                    1 => theory::network_entropy(rate / mu / width as f64, 1),
+                    _ => theory::network_entropy(rate / mu, layers as u32),
+                },
                 effective_set: entropy.mean.exp2(),
             }
         })
