@@ -17,20 +17,20 @@ pub(super) struct Chart<'a> {
     pub(super) curves: Vec<Curve>,
 }
 
-/// A corner without curves.
+/// A place at the right without curves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Names {
-    LowerRight,
-    UpperRight,
-    MiddleRight,
+    Below,
+    Above,
+    Between,
 }
 
 impl Names {
     fn position(self) -> SeriesLabelPosition {
         match self {
-            Self::LowerRight => SeriesLabelPosition::LowerRight,
-            Self::UpperRight => SeriesLabelPosition::UpperRight,
-            Self::MiddleRight => SeriesLabelPosition::MiddleRight,
+            Self::Below => SeriesLabelPosition::LowerRight,
+            Self::Above => SeriesLabelPosition::UpperRight,
+            Self::Between => SeriesLabelPosition::MiddleRight,
         }
     }
 }

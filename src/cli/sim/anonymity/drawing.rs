@@ -26,7 +26,7 @@ fn pools(findings: &Findings) -> Chart<'static> {
         x: "packets that rest in the node",
         y: "entropy (bits)",
         powers: (true, false),
-        names: Names::LowerRight,
+        names: Names::Below,
         curves: vec![
             Curve::line("log2(e·pool)", pools(|row| row.formula)),
             Curve::points("simulated", pools(|row| row.entropy.mean)),
@@ -55,7 +55,7 @@ fn networks(findings: &Findings) -> Chart<'static> {
         x: "layers",
         y: "entropy (bits)",
         powers: (false, false),
-        names: Names::LowerRight,
+        names: Names::Below,
         curves,
     }
 }
@@ -73,7 +73,7 @@ fn senders(findings: &Findings) -> Chart<'static> {
         x: "mean delay at a node (seconds)",
         y: "|ln p0/p1|",
         powers: (true, true),
-        names: Names::UpperRight,
+        names: Names::Above,
         curves: vec![
             Curve::line("mean", senders(|row| row.marked.mean)),
             Curve::line("median", senders(|row| row.marked.median)),
@@ -103,7 +103,7 @@ fn corrupt(findings: &Findings) -> Chart<'static> {
         x: "corrupt relays (per cent)",
         y: "paths (per cent)",
         powers: (false, false),
-        names: Names::LowerRight,
+        names: Names::Below,
         curves: curves.collect(),
     }
 }
@@ -124,7 +124,7 @@ fn intersection(findings: &Findings) -> Chart<'static> {
         x: "hours of watching",
         y: "runs (per cent)",
         powers: (true, false),
-        names: Names::MiddleRight,
+        names: Names::Between,
         curves: curves.collect(),
     }
 }
@@ -148,7 +148,7 @@ fn blending(findings: &Findings) -> Chart<'static> {
         x: "seconds since everything was held back",
         y: "clients (per cent)",
         powers: (false, false),
-        names: Names::MiddleRight,
+        names: Names::Between,
         curves: vec![
             Curve::line("with loops", with),
             Curve::line("without loops", vec![(0.0, 0.0), (end, 0.0)]),
