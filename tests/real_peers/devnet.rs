@@ -90,9 +90,10 @@ impl Devnet {
         value.and_then(|value| value.parse().ok()).unwrap_or(0.0)
     }
 
-    /// Waits until the edge has a registration that stands for what its client asks now.
+    /// Waits until the edge has a registration that stands for what its client asks now. Over lossy relays requests are
+    /// repeated with growing gaps, so that a few unlucky ones take minutes.
     pub(crate) fn wait_registered(&self, index: usize) {
-        wait_until("the edge's registration", Duration::from_secs(60), || {
+        wait_until("the edge's registration", Duration::from_secs(240), || {
             let info = self.get("edges", index, "/v1/info");
             info["edge"]["registered"] == true && info["edge"]["client"] == "following"
         });
