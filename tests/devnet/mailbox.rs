@@ -37,6 +37,10 @@ fn an_edge_that_was_away_gets_what_the_bridge_left_though_the_bridge_is_gone() {
     });
     sends(&near, "while it is there");
     assert_eq!(heard(at_the_edge), ["while it is there"]);
+    // Acknowledged, so that it is owed no more.
+    until(&bridge, "acknowledged", |info| {
+        info["bridge"]["deliveries_waiting"] == 0
+    });
 
     devnet.tell(&json!({"op": "kill", "name": "edge-1"}));
     devnet.event("killed");

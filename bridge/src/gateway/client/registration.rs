@@ -70,6 +70,24 @@ pub(super) struct Stock {
     pub(super) filling: bool,
     /// The next top-up replaces what is there.
     pub(super) discard: bool,
+    /// The counter of the latest box that came from the bridge.
+    pub(super) newest_box: Option<u64>,
+    /// Blocks spent since the bridge was last asked.
+    pub(super) spent: usize,
+}
+
+impl Stock {
+    /// The bridge holds so many, as far as is known; more are sent.
+    fn filling(estimate: usize, discard: bool) -> Self {
+        Self {
+            estimate,
+            under_way: VecDeque::new(),
+            filling: true,
+            discard,
+            newest_box: None,
+            spent: 0,
+        }
+    }
 }
 
 impl Registration {
@@ -180,12 +198,7 @@ impl Registration {
             renew_at: now_s.saturating_add(granted.lease_s / 2),
             retired_at: None,
             unregister_due: None,
-            stock: Stock {
-                estimate: blocks,
-                under_way: VecDeque::new(),
-                filling: true,
-                discard: false,
-            },
+            stock: Stock::filling(blocks, false),
             next_ping: turn.now.mono + super::registrations::PING_GAP,
             pings_unanswered: 0,
         }));
@@ -273,12 +286,7 @@ impl Registration {
                     retired_at: (record.state == 2).then_some(record.retired_at),
                     unregister_due: (record.state == 2).then_some(turn.now.mono),
                     // The keys that open what comes by the blocks at the bridge were lost with the restart.
-                    stock: Stock {
-                        estimate: 0,
-                        under_way: VecDeque::new(),
-                        filling: true,
-                        discard: true,
-                    },
+                    stock: Stock::filling(0, true),
                     next_ping: turn.now.mono + super::registrations::PING_GAP,
                     pings_unanswered: 0,
                 }))

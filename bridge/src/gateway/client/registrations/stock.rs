@@ -1,8 +1,14 @@
 //! The stock of reply blocks at the bridge, and the pings that tell how large it is.
 //!
 //! It is kept between two marks. What comes back is subtracted, what is sent is added, and a ping, which brings the absolute number,
-//! corrects what packets lost on the way made of it: soon while the stock fills, otherwise every half minute, and the bridge says by itself when
-//! it is empty. Blocks that grow old count no more, so they are replaced while they still serve; those whose relays are gone are
+//! corrects what packets lost on the way made of it: soon while the stock fills, otherwise every half minute or after [`PING_SPENT`] blocks,
+//! whichever is first, and the bridge says by itself when it is empty. What the bridge sent and was lost is seen before that: the boxes of a
+//! registration are numbered without gaps, so a gap is blocks that were spent. A top-up that was lost shows in a ping only.
+//!
+//! ```text
+//! boxes that came   4   5   .   .   8   6        spent: 1  1  .  .  3  0 (number 6 was counted when 8 came)
+//! ```
+//! Blocks that grow old count no more, so they are replaced while they still serve; those whose relays are gone are
 //! thrown away at once.
 
 use std::time::{Duration, Instant};
@@ -32,8 +38,9 @@ impl Registrations {
             live.unregister_due = Some(turn.retry_at(1));
             blocks.want(Job::Unregister(id), 1);
         }
-        if live.next_ping <= now {
+        if live.next_ping <= now || live.stock.spent >= PING_SPENT {
             live.next_ping = now + PING_GAP;
+            live.stock.spent = 0;
             live.pings_unanswered += 1;
             let lost = live.pings_unanswered > PINGS_UNANSWERED_MAX;
             blocks.want(if lost { Job::Probe(id) } else { Job::Ping(id) }, 1);
@@ -174,6 +181,27 @@ impl crate::gateway::client::registration::Stock {
         self.under_way.clear();
     }
 
+    /// A box of the bridge has come, paid for with so many blocks (0: with one that a request brought). Those before it that
+    /// did not come were paid for as well, each with one block at least; whether they are lost or late makes no difference.
+    pub(in crate::gateway::client) fn came(&mut self, counter: u64, blocks: usize) {
+        let gap = match self.newest_box {
+            Some(newest) if counter <= newest => {
+                // Its first block was counted when a later box came.
+                self.spend(blocks.saturating_sub(1));
+                return;
+            }
+            Some(newest) => usize::try_from(counter - newest - 1).unwrap_or(usize::MAX),
+            None => 0,
+        };
+        self.newest_box = Some(counter);
+        self.spend(blocks.saturating_add(gap));
+    }
+
+    fn spend(&mut self, blocks: usize) {
+        self.estimate = self.estimate.saturating_sub(blocks);
+        self.spent = self.spent.saturating_add(blocks);
+    }
+
     /// What the bridge says to hold, and what may still be on its way there. What was sent before something that has arrived,
     /// or long ago, is lost.
     fn correct(&mut self, now: Instant, pong: &Pong) {
@@ -207,6 +235,9 @@ impl crate::gateway::client::Config {
 
 /// While the stock fills, the next ping comes so soon: after the round trip of a top-up.
 const PING_SOON: Duration = Duration::from_secs(5);
+/// After so many spent blocks the next ping comes at once: less than a quarter of the low mark, so that several pings in a row may be lost with
+/// the top-ups of their time before the stock is empty; and one packet more for eight that came.
+const PING_SPENT: usize = 8;
 /// A top-up that has not arrived after this long is lost: many times a usual way.
 const UNDER_WAY_MAX: Duration = Duration::from_secs(60);
 /// Key and length of a block in a top-up.

@@ -53,8 +53,9 @@ impl Registrations {
                 return Vec::new();
             }
         };
-        if object.kind == Kind::Mvds {
-            live.stock.estimate = live.stock.estimate.saturating_sub(frames);
+        if let Some(counter) = object.bytes.first_chunk() {
+            let blocks = if object.kind == Kind::Mvds { frames } else { 0 };
+            live.stock.came(u64::from_be_bytes(*counter), blocks);
         }
         registration.save_session(turn, id);
         match object.kind {
