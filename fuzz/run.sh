@@ -33,7 +33,7 @@ case $target in
   signature) longest=100 ;;
   mail) longest=1024 ;;
   mix-descriptor) longest=1500 ;;
-  mix-frame | mix-message) longest=4000 ;;
+  mix-frame | mix-message | mix-request | mix-cell) longest=4000 ;;
   *) longest=600 ;;
 esac
 # Where the target lives, and what it is called there.

@@ -78,6 +78,26 @@ def seed():
     add("fragments", [bytes([0, 3, 0, 50]) + bytes([1, 0]) * 4, bytes([0, 2, 1, 1]) + bytes([2, 1, 1, 0, 1, 0, 1, 0]),
                       bytes([0, 1, 0, 9, 3, 0, 20, 1, 1, 0, 1, 0])] + good + scripts("fragments", 24, 120))
     add("node", [bytes([0, 1]) + bytes([7, 23, 39, 55, 71]) + bytes([0, 1, 1, 5, 15, 15, 14, 3, 232])] + good + scripts("node", 40, 160))
+    mailboxes(good)
+
+
+def mailboxes(good):
+    """Scripts for the targets of mailboxes; a cell is 3136 bytes, a reply block 734."""
+    head = frame(1, 0, 1, 5, b"hello")
+    head = head[:2] + bytes(16) + (3).to_bytes(8, "big") + head[26:]
+    add("cell", [b"\x00\x00\x03" + b"\x55" * 40, b"\x00", b"\x01\x00\x03" + head, b"\x01\x00\x04" + head, b"\x01\x00\x03" + head + b"\x01",
+                 b"\x01\x00\x03" + frame(1, 0, 1, 5, b"hello"), b"\x02\x00\x03\x00\x05\x00\x01\x00\x0c", b"\x02\x00\x00\x20\x00\x01\x80\x0c\x3f",
+                 b"\x03\x01\x00\x00\x00", b"\x03\xff\xff\xff\xff\x15\x01\x00\x0d"])
+    block, proof = b"\x01" * 734, b"\x07" * 32
+    put = hashlib.sha256(proof).digest() + proof + bytes(3136) + address(1) + bytes(640)
+    got = b"".join(bytes([n]) * 32 for n in range(5))
+    add("request", [b"\x00" + put, b"\x00" + put[:-1], b"\x00" + bytes(len(put)), b"\x00" + put[:3200] + block, b"\x01\x01" + got + address(1) + bytes(640),
+                    b"\x01\x02" + got + (address(1) + bytes(640)) * 2, b"\x01\x00" + got, b"\x01\x06" + got, b"\x02\x11\x00", b"\x02\x11\x05",
+                    b"\x02\x10\x00" + bytes(3136), b"\x02\x10\xff" + bytes(3136), b"\x02\x10\x05" + bytes(3136), b"\x02\x12", b"\x02"])
+    add("mailbox", [bytes([0, 0, 8, 1, 16, 2, 4, 0, 1, 8, 1, 4]), bytes([0, 0, 4, 3, 0, 0, 1, 2, 3, 4, 4]), bytes([0, 0, 4, 7, 8, 0, 4, 4, 15, 4]),
+                    bytes([0, 0xff, 0, 3, 4, 0, 0xff, 0, 100, 4])] + [bytes([6, 255] * 3 + [4])] + good + scripts("mailbox", 40, 120))
+    add("reader", [bytes([1, 0, 0, 5, 0] + [1, 6] * 8), bytes([1, 0, 31, 64, 0, 0, 0, 9, 0] + [1, 6] * 12), bytes([2, 0, 0, 5, 0x80, 0, 0, 5, 0] + [1, 6, 7, 255] * 16),
+                   bytes([3, 0, 0, 5, 0] + [41, 6] * 4 + [49, 6] * 4 + [57, 6, 1, 5, 1, 5, 0])] + good + scripts("reader", 40, 160))
 
 
 def unpack(target, folder):

@@ -10,12 +10,19 @@
 //! | `fragments` | a script: objects split, frames reordered, dropped, doubled, changed | only what was sent comes out, once |
 //! | `descriptor` | the text of a file of descriptors | what parses verifies and reads the same when written |
 //! | `node` | a script for a whole node | bounds of every queue; every packet that came is accounted for |
+//! | `cell` | a mailbox's cell: any bytes, any content under the right key, a good one that is touched | what opens has the one form of its content; nothing else opens |
+//! | `request` | the body of a put, a get or an answer | what decodes encodes to the same |
+//! | `mailbox` | a script for a mailbox with a disk that may fail | it says and keeps what a model says; its bounds hold |
+//! | `reader` | a script for mailboxes that answer, lie, come late or never | a reader is handed what was left, in order, once, and nothing else |
 //!
 //! The same functions run under libFuzzer (the folder `fuzz`, a workspace of its own) and over the committed inputs in every test
 //! run. An input that once found something stays among those.
 
+mod cells;
+mod mailbox;
 mod node;
 mod packet;
+mod reader;
 mod reassembly;
 mod script;
 
@@ -24,22 +31,29 @@ use crate::descriptor::Descriptor;
 use crate::geometry::{ADDRESS_LEN, MESSAGE_LEN};
 use crate::message::Message;
 
+pub use self::cells::{cell, request};
+pub use self::mailbox::mailbox;
 pub use self::node::node;
 pub use self::packet::{packet, surb};
+pub use self::reader::reader;
 pub use self::reassembly::{fragments, frame};
 
 /// The body of a target.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("address", address),
+    ("cell", cell),
     ("descriptor", descriptor),
     ("fragments", fragments),
     ("frame", frame),
+    ("mailbox", mailbox),
     ("message", message),
     ("node", node),
     ("packet", packet),
+    ("reader", reader),
+    ("request", request),
     ("surb", surb),
 ];
 

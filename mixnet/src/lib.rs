@@ -25,7 +25,7 @@
 //! - [`sim`]: networks larger than a machine can run
 //! - `shell` (feature `shell`): the node on libp2p
 //! - `vectors` (feature `vectors`): the JSON test vectors against this build
-//! - `fuzzing` (feature `fuzzing`): the bodies of the fuzz targets
+//! - `fuzzing` (feature `fuzzing`, and in tests): the bodies of the fuzz targets
 
 #![forbid(unsafe_code)]
 
@@ -37,7 +37,7 @@ pub mod delay;
 pub mod descriptor;
 pub mod error;
 pub mod fragment;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod geometry;
 pub mod histogram;
@@ -77,3 +77,8 @@ pub use sphinx::{
     build, make_surb, peel,
 };
 pub use topology::{Topology, TopologyError};
+
+/// The program of the README is run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -29,7 +29,7 @@ struct World {
 fn world() -> &'static World {
     static WORLD: OnceLock<World> = OnceLock::new();
     WORLD.get_or_init(|| {
-        let descriptors: Vec<_> = (1..=5).map(descriptor).collect();
+        let descriptors: Vec<_> = (1..=5).map(|n| descriptor(n, role(n))).collect();
         let peers: Vec<_> = descriptors.iter().map(Descriptor::peer).collect();
         let policy = AddressPolicy {
             allow_private: true,
@@ -72,18 +72,23 @@ fn secret(n: u8) -> SecretKey {
     SecretKey::from_bytes([n; 32])
 }
 
-fn descriptor(n: u8) -> Descriptor {
+/// Four relays and a bridge.
+fn role(n: u8) -> Capabilities {
+    Capabilities {
+        relay: n < 5,
+        bridge: n == 5,
+        mailbox: false,
+    }
+}
+
+pub(super) fn descriptor(n: u8, capabilities: Capabilities) -> Descriptor {
     let statement = Statement {
         epoch: 0,
         address: Some(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 4000 + u16::from(n))),
         transport: Transport::Tcp,
         mix_key: secret(n).public(),
-        capabilities: Capabilities {
-            relay: n < 5,
-            bridge: n == 5,
-            mailbox: false,
-        },
-        gateway_key: (n == 5).then_some([1; 32]),
+        capabilities,
+        gateway_key: capabilities.bridge.then_some([1; 32]),
     };
     Descriptor::sign(statement, &[n; 32]).expect("a good key")
 }

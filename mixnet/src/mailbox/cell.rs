@@ -93,7 +93,8 @@ pub fn seal_part(key: &ChainKey, first: u64, object: &[u8], part: usize) -> Opti
     seal(key, first.checked_add(part as u64)?, &content)
 }
 
-fn seal(key: &ChainKey, index: u64, content: &[u8]) -> Option<Cell> {
+/// Seals a content of [`CONTENT_LEN`] bytes, whatever it says.
+pub(crate) fn seal(key: &ChainKey, index: u64, content: &[u8]) -> Option<Cell> {
     let nonce = key.nonce(index, content);
     let sealed = cipher(key, index)
         .encrypt(

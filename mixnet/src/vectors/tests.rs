@@ -9,6 +9,7 @@ const BUILD: &str = include_str!("../../../vectors/mix/build.json");
 const SURB: &str = include_str!("../../../vectors/mix/surb.json");
 const MESSAGE: &str = include_str!("../../../vectors/mixcodec/message.json");
 const FRAME: &str = include_str!("../../../vectors/mixcodec/frame.json");
+const CELL: &str = include_str!("../../../vectors/mailbox/cell.json");
 
 /// Runs a whole file; every field of an output must be what the file says.
 fn check(file: &str, least: usize) {
@@ -67,6 +68,39 @@ fn message_vectors() {
 #[test]
 fn frame_vectors() {
     check(FRAME, 30);
+}
+
+#[test]
+fn cell_vectors() {
+    check(CELL, 30);
+}
+
+/// The oracle's cells are opened above; here ours are sealed, and must be the oracle's to the byte.
+#[test]
+fn objects_are_sealed_into_the_cells_of_the_oracle() {
+    let file: Value = serde_json::from_str(CELL).unwrap();
+    let tests = file["tests"].as_array().unwrap().iter();
+    let valid: Vec<&Value> = tests.filter(|test| test["result"] == "valid").collect();
+    // The parts of one object stand one after the other.
+    let mut sealed = 0;
+    for (n, test) in valid.iter().enumerate() {
+        let (input, output) = (&test["input"], &test["output"]);
+        let count = output["count"].as_u64().unwrap() as usize;
+        if input["index"] != output["first"] {
+            continue;
+        }
+        let part = |n: usize| bytes(&valid[n]["output"], "fragment").unwrap();
+        let object: Vec<u8> = (n..n + count).flat_map(part).collect();
+        let key = crate::mailbox::ChainKey::from_bytes(field(input, "key").unwrap());
+        let first = output["first"].as_u64().unwrap();
+        for at in 0..count {
+            let cell = crate::mailbox::cell::seal_part(&key, first, &object, at).unwrap();
+            let theirs = bytes(&valid[n + at]["input"], "cell").unwrap();
+            assert!(cell.as_bytes()[..] == theirs, "{}", test["comment"]);
+            sealed += 1;
+        }
+    }
+    assert!(sealed >= 6, "{sealed} cells");
 }
 
 #[test]
