@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use legacy::enode::{Enode, EnodeError};
 use legacy::enr::{Place, Record};
 use legacy::identity::SecretKey as NodeKey;
-use mixnet::Transport;
 use mixnet::descriptor::{Capabilities, Descriptor, Statement};
 use mixnet::{PeerKey, SecretKey};
 use serde::Serialize;
@@ -114,30 +113,31 @@ pub fn mix_address(settings: &Settings) -> Option<SocketAddrV4> {
 /// The signed descriptor of a node that others send packets to; an edge needs none, its address
 /// travels in its reply blocks.
 pub fn descriptor(settings: &Settings, keys: &Keys) -> Result<Option<Descriptor>, Failure> {
+    let (Some(identity), Some(statement)) = (&keys.libp2p, statement(settings, keys)) else {
+        return Ok(None);
+    };
+    Descriptor::sign(statement, identity.expose())
+        .map(Some)
+        .map_err(|error| Failure::bug("the descriptor cannot be signed", error.to_string()))
+}
+
+/// What the descriptor of a node in a static list says; none for a node that offers nothing to others.
+fn statement(settings: &Settings, keys: &Keys) -> Option<Statement> {
     let roles = &settings.node.roles;
     let capabilities = Capabilities {
         relay: roles.has(Role::Relay),
         bridge: roles.has(Role::Bridge),
         mailbox: roles.has(Role::Mailbox),
     };
-    let (Some(identity), Some(mix)) = (&keys.libp2p, &keys.mix) else {
-        return Ok(None);
-    };
-    if !roles.is_called() {
-        return Ok(None);
-    }
+    let mix = keys.mix.as_ref().filter(|_| roles.is_called())?;
     let gateway = keys.gateway.as_ref().filter(|_| capabilities.bridge);
-    let statement = Statement {
-        epoch: STATIC_EPOCH,
+    Some(Statement {
         address: mix_address(settings),
-        transport: Transport::Tcp,
-        mix_key: SecretKey::from_bytes(*mix.expose()).public(),
         capabilities,
         gateway_key: gateway.map(|key| *SecretKey::from_bytes(*key.expose()).public().as_bytes()),
-    };
-    Descriptor::sign(statement, identity.expose())
-        .map(Some)
-        .map_err(|error| Failure::bug("the descriptor cannot be signed", error.to_string()))
+        capacity: settings.mix.capacity,
+        ..Statement::new(STATIC_EPOCH, SecretKey::from_bytes(*mix.expose()).public())
+    })
 }
 
 /// The node's libp2p key.

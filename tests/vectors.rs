@@ -125,6 +125,7 @@ fn the_generators_write_these_files() {
         ("mailserver", "mailserver_vectors.py"),
         ("status", "status_vectors.py"),
         ("mailbox", "mailbox_vectors.py"),
+        ("descriptor", "descriptor_vectors.py"),
         ("mvds", "mvds_vectors.py"),
         ("mixcodec", "mix_codec_vectors.py"),
         ("rlpx", "rlpx_vectors.py"),

@@ -15,7 +15,7 @@ use mixnet::node::{Input, Output};
 use mixnet::{
     Address, AddressPolicy, Capabilities, Descriptor, Intake, Node, NodeConfig, Now, Object,
     Packet, PacketKind, PeerKey, Preset, Received, ReplayStore, SecretKey, Statement, Surb,
-    Topology, Transport,
+    Topology,
 };
 
 const NAMES: [&str; 5] = ["relay 0", "relay 1", "relay 2", "service", "client"];
@@ -221,16 +221,14 @@ fn mix_key(n: usize) -> SecretKey {
 
 fn descriptor(n: usize) -> Result<Descriptor, Box<dyn Error>> {
     let statement = Statement {
-        epoch: 0,
         address: Some(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 4000 + n as u16)),
-        transport: Transport::Tcp,
-        mix_key: mix_key(n).public(),
         capabilities: Capabilities {
             relay: n < SERVICE,
             bridge: n == SERVICE,
             mailbox: false,
         },
         gateway_key: (n == SERVICE).then_some([1; 32]),
+        ..Statement::new(0, mix_key(n).public())
     };
     let identity = [n as u8 + 1; 32];
     Ok(Descriptor::sign(statement, &identity)?)

@@ -28,6 +28,7 @@ use crate::limits::{PRESEND_QUEUE_MAX, RELAYS_NEEDED, SURBS_MAX};
 use crate::mailbox;
 use crate::mailbox::client::Errand;
 use crate::message::{LOOP_ID_LEN, Message};
+use crate::now::Now;
 use crate::preset::{MIX_LOOP_RATE, Preset};
 use crate::quality::{Change, Relays, below};
 use crate::schedule::PoissonClock;
@@ -134,7 +135,7 @@ impl Client {
     /// Up to `count` reply blocks that end here; fewer when the stock of their keys is full.
     pub(crate) fn make_surbs(
         &mut self,
-        now: Instant,
+        now: Now,
         network: &Network<'_>,
         count: usize,
     ) -> Result<Vec<Surb>, TooFewRelays> {
@@ -145,10 +146,15 @@ impl Client {
     /// The same, with the ids by which their replies are known.
     fn make_named_surbs(
         &mut self,
-        now: Instant,
+        now: Now,
         network: &Network<'_>,
         count: usize,
     ) -> Result<Vec<(SurbId, Surb)>, TooFewRelays> {
+        let live = network.topology.blocks_live(now.unix_ms);
+        if live.is_zero() {
+            // The epoch of this network is over, and the next one is not known yet.
+            return Ok(Vec::new());
+        }
         let mut blocks = Vec::new();
         for _ in 0..count {
             let usable = network.relays.usable(None).count();
@@ -166,7 +172,7 @@ impl Client {
             let Ok((block, keys)) = make_surb(&path, &self.delays_ms, &secret, id, key) else {
                 break;
             };
-            if self.surbs.insert(now, id, keys).is_err() {
+            if self.surbs.insert_for(now.mono, live, id, keys).is_err() {
                 break;
             }
             blocks.push((id, block));
@@ -227,20 +233,21 @@ impl Client {
     }
 
     /// Lets the clocks tick, and gives the next packet whose rest is over.
-    pub(crate) fn pop_sent(&mut self, now: Instant, network: &mut Network<'_>) -> Option<Sent> {
+    pub(crate) fn pop_sent(&mut self, time: Now, network: &mut Network<'_>) -> Option<Sent> {
+        let now = time.mono;
         self.tick(now, network);
         while let Some(held) = self.hold.pop_due(now) {
             let sent = match held {
                 Held::Frame(departure) => self.depart_frame(departure, network),
                 Held::Put => {
                     let put = network.mailboxes.put(now, network.topology);
-                    put.and_then(|put| self.depart_errand(now, put, network))
+                    put.and_then(|put| self.depart_errand(time, put, network))
                         .or_else(|| self.depart_cover(PacketKind::PayloadCover, network))
                 }
                 // A poll takes the place of drop cover and never adds to it.
                 Held::Cover(PacketKind::Drop) => {
                     let poll = network.mailboxes.poll(now, network.topology);
-                    poll.and_then(|poll| self.depart_errand(now, poll, network))
+                    poll.and_then(|poll| self.depart_errand(time, poll, network))
                         .or_else(|| self.depart_cover(PacketKind::Drop, network))
                 }
                 Held::Cover(kind) => self.depart_cover(kind, network),
@@ -346,7 +353,7 @@ impl Client {
     /// A question to a mailbox, or a cell for it; it is counted as sent only if it leaves.
     fn depart_errand(
         &mut self,
-        now: Instant,
+        now: Now,
         errand: Errand,
         network: &mut Network<'_>,
     ) -> Option<Sent> {
@@ -362,7 +369,7 @@ impl Client {
             (Message::MailboxPut(&body), PacketKind::Put)
         };
         let sent = self.forward(kind, path, last, &*message.encode()?, network)?;
-        network.mailboxes.departed(now, errand, &ids);
+        network.mailboxes.departed(now.mono, errand, &ids);
         Some(sent)
     }
 

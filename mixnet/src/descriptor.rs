@@ -1,37 +1,55 @@
 //! Signed descriptors: what a node says about itself, so that others can build paths through it.
 //!
 //! ```text
-//! version 1 ‖ epoch u32 ‖ peer key 33 ‖ ipv4 4 ‖ transport 1 ‖ port u16 ‖ mix key 32 ‖
-//! capabilities u16 ‖ gateway key 32 (zero: none)                        = 111 bytes, big-endian
-//! signature = ECDSA (secp256k1, compact, low s) by the peer key over SHA-256(domain ‖ the above)
+//! version 1 ‖ epoch u32 ‖ serial u32 ‖ peer key 33 ‖ ipv4 4 ‖ transport 1 ‖ port u16 ‖ mix key 32 ‖ next mix key 32 ‖
+//! capabilities u16 ‖ capacity u16 ‖ load u16 ‖ proof 8 ‖ [gateway key 32: of a bridge] ‖
+//! places 1 ‖ (kind 1 ‖ ip 4 or 16 ‖ port u16) …                                        = 128 to 236 bytes, big-endian
+//! signature 64 = ECDSA (secp256k1, compact, low s) by the peer key over SHA-256(domain ‖ the above)
 //! ```
 //!
-//! SHA-256 because every hash of the mixnet is SHA-256. In a file a descriptor is a JSON object
-//! with the same fields as text; the file is an array of them. A [`Descriptor`] in hand has always
-//! passed its checks: there is no way to make one without them.
+//! SHA-256 because every hash of the mixnet is SHA-256. Gossip carries these bytes ([`Descriptor::to_bytes`]); in a file a
+//! descriptor is a JSON object with the same fields as text, and the file is an array of them. There is one byte form of a
+//! descriptor and no other. A [`Descriptor`] in hand has always passed its checks: there is no way to make one without them.
+//!
+//! A descriptor names the mix key of its epoch and of the next one, so that nobody waits for gossip when the epoch changes. Epoch
+//! 0 is that of a static relay list: its keys do not rotate. Spec: descriptors of the mixnet, section 3.2.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use thiserror::Error;
 
+pub use self::error::{DescriptorError, DescriptorListError};
+pub use self::proof::{ADMISSION_BITS, Proof};
 use crate::address::{PeerKey, Transport};
 use crate::sphinx::PublicKey;
+
+mod codec;
+mod error;
+mod json;
+mod proof;
 
 // ---- Our constants ----
 
 /// The version that this build reads and writes.
 pub const VERSION: u8 = 1;
 
-/// Length of the signed byte form.
-pub const SIGNED_LEN: usize = 111;
+/// Length of the shortest byte form, that of a relay with one address, its signature included.
+pub const DESCRIPTOR_LEN_MIN: usize = codec::FIXED_LEN + 1 + SIGNATURE_LEN;
 
-/// What the signature's hash starts with, so that it can be mistaken for nothing else.
-const DOMAIN: &[u8] = b"ferry mix descriptor";
+/// Length of the longest byte form.
+pub const DESCRIPTOR_LEN_MAX: usize = DESCRIPTOR_LEN_MIN + 32 + PLACES_MAX * codec::PLACE_LEN_MAX;
+
+/// Length of a signature.
+pub const SIGNATURE_LEN: usize = 64;
+
+/// Further places of one node: another transport and another family of each is enough.
+pub const PLACES_MAX: usize = 4;
 
 /// Descriptors in one file: the largest active set that a client downloads.
 pub const DESCRIPTORS_MAX: usize = 4096;
+
+/// What the signature's hash starts with, so that it can be mistaken for nothing else.
+const DOMAIN: &[u8] = b"ferry mix descriptor";
 
 /// What a node offers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +71,18 @@ impl Capabilities {
         u16::from(self.relay) * Self::RELAY
             + u16::from(self.bridge) * Self::BRIDGE
             + u16::from(self.mailbox) * Self::MAILBOX
+    }
+
+    fn from_bits(bits: u16) -> Result<Self, DescriptorError> {
+        let known = Self {
+            relay: bits & Self::RELAY != 0,
+            bridge: bits & Self::BRIDGE != 0,
+            mailbox: bits & Self::MAILBOX != 0,
+        };
+        if known.bits() != bits {
+            return Err(DescriptorError::CapabilityBits(bits));
+        }
+        Ok(known)
     }
 
     fn names(self) -> Vec<String> {
@@ -79,23 +109,66 @@ impl Capabilities {
         }
         Ok(capabilities)
     }
+
+    /// Whether others send packets to a node that offers this: it belongs into everybody's directory.
+    pub fn serves(self) -> bool {
+        self.relay || self.bridge || self.mailbox
+    }
+}
+
+/// One more place where a node listens, beside the one that a packet's address can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// How it is reached there.
+    pub transport: Transport,
+    /// Where.
+    pub at: SocketAddr,
 }
 
 /// What a node wants to say about itself, before it signs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
-    /// Epoch of the mix key.
+    /// Epoch of the first mix key; 0 in a static relay list.
     pub epoch: u32,
+    /// Of two statements for one epoch the greater serial counts: seconds from the start of the epoch to the signature.
+    pub serial: u32,
     /// Where the node listens; none for a node that only dials.
     pub address: Option<SocketAddrV4>,
     /// How it is reached there.
     pub transport: Transport,
-    /// Its Sphinx key.
+    /// Where else, most useful first; at most [`PLACES_MAX`].
+    pub places: Vec<Place>,
+    /// Its Sphinx key in the epoch.
     pub mix_key: PublicKey,
+    /// Its Sphinx key in the next epoch; none in a static relay list.
+    pub next_mix_key: Option<PublicKey>,
     /// What it offers.
     pub capabilities: Capabilities,
-    /// X25519 key of the gateway protocol; a bridge has one.
+    /// Packets a second that it forwards for others at most; 0: it does not say.
+    pub capacity: u16,
+    /// Packets a second that it forwarded in the epoch before, rounded up to a power of two; 0: none, or it does not say.
+    pub load: u16,
+    /// X25519 key of the gateway protocol; a bridge has one, nobody else.
     pub gateway_key: Option<[u8; 32]>,
+}
+
+impl Statement {
+    /// A node that only dials and offers nothing; everything else is set by name.
+    pub fn new(epoch: u32, mix_key: PublicKey) -> Self {
+        Self {
+            epoch,
+            serial: 0,
+            address: None,
+            transport: Transport::Tcp,
+            places: Vec::new(),
+            mix_key,
+            next_mix_key: None,
+            capabilities: Capabilities::default(),
+            capacity: 0,
+            load: 0,
+            gateway_key: None,
+        }
+    }
 }
 
 /// A statement with the key that signed it. Its signature has been verified.
@@ -103,91 +176,101 @@ pub struct Statement {
 pub struct Descriptor {
     peer: PeerKey,
     statement: Statement,
-    signature: [u8; 64],
+    proof: Proof,
+    signature: [u8; SIGNATURE_LEN],
+    digest: [u8; 32],
 }
 
 impl Descriptor {
-    /// Signs `statement` with the node's libp2p identity.
+    /// Signs `statement` with the node's libp2p identity, and searches the proof of admission: some ten milliseconds.
     pub fn sign(statement: Statement, identity: &[u8; 32]) -> Result<Self, DescriptorError> {
+        let proof = Proof::search(&peer_of(identity)?);
+        Self::sign_with(statement, identity, proof)
+    }
+
+    /// As [`Self::sign`], with the proof that was found before: it depends on the identity alone.
+    pub fn sign_with(
+        statement: Statement,
+        identity: &[u8; 32],
+        proof: Proof,
+    ) -> Result<Self, DescriptorError> {
+        let peer = peer_of(identity)?;
+        check(&peer, &statement, proof)?;
         let secret = secp256k1::SecretKey::from_secret_bytes(*identity)
             .map_err(|_| DescriptorError::BadIdentity)?;
-        let peer = PeerKey::from_bytes(secret.public_key().serialize())
-            .map_err(|_| DescriptorError::BadIdentity)?;
-        check(&statement)?;
-        let digest = digest(&signed_bytes(&peer, &statement));
+        let digest = digest(&codec::signed_bytes(&peer, &statement, proof));
         let signature = secp256k1::ecdsa::sign(secp256k1::Message::from_digest(digest), &secret);
         Ok(Self {
             peer,
             statement,
+            proof,
             signature: signature.serialize_compact(),
+            digest,
         })
+    }
+
+    /// What was read, if it holds: first the fields, then the proof, then the signature.
+    fn admit(
+        peer: PeerKey,
+        statement: Statement,
+        proof: Proof,
+        signature: [u8; SIGNATURE_LEN],
+    ) -> Result<Self, DescriptorError> {
+        let digest = digest(&codec::signed_bytes(&peer, &statement, proof));
+        let descriptor = Self {
+            peer,
+            statement,
+            proof,
+            signature,
+            digest,
+        };
+        descriptor.verify()?;
+        Ok(descriptor)
     }
 
     /// Checks the fields and the signature. Every way to get a descriptor calls it.
     pub fn verify(&self) -> Result<(), DescriptorError> {
-        check(&self.statement)?;
+        check(&self.peer, &self.statement, self.proof)?;
         let bad = |_| DescriptorError::Signature;
-        let digest = digest(&signed_bytes(&self.peer, &self.statement));
         let key = secp256k1::PublicKey::from_slice(self.peer.as_bytes()).map_err(bad)?;
         let signature = secp256k1::ecdsa::Signature::from_compact(&self.signature).map_err(bad)?;
-        secp256k1::ecdsa::verify(&signature, secp256k1::Message::from_digest(digest), &key)
-            .map_err(bad)
+        let message = secp256k1::Message::from_digest(self.digest);
+        secp256k1::ecdsa::verify(&signature, message, &key).map_err(bad)
     }
 
     /// The bytes that are signed.
-    pub fn signed_bytes(&self) -> [u8; SIGNED_LEN] {
-        signed_bytes(&self.peer, &self.statement)
+    pub fn signed_bytes(&self) -> Vec<u8> {
+        codec::signed_bytes(&self.peer, &self.statement, self.proof)
     }
 
-    /// One JSON object.
-    pub fn to_json(&self) -> serde_json::Value {
-        serde_json::json!(Written::from(self))
+    /// The byte form: what is signed, and the signature.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.signed_bytes();
+        bytes.extend(self.signature);
+        bytes
     }
 
-    /// Reads and verifies one JSON object.
-    pub fn from_json(text: &str) -> Result<Self, DescriptorError> {
-        serde_json::from_str::<Written>(text)
-            .map_err(|error| DescriptorError::Json(error.to_string()))?
-            .read()
+    /// Reads and verifies one byte form; there must be nothing behind it.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DescriptorError> {
+        codec::read(bytes)
     }
 
-    /// The content of a descriptor file.
-    pub fn list_to_json(descriptors: &[Self]) -> String {
-        let list = descriptors.iter().map(Self::to_json).collect::<Vec<_>>();
-        format!("{:#}\n", serde_json::Value::Array(list))
+    /// Whose descriptor some bytes claim to be, its epoch and its serial, before anything is verified.
+    pub fn peek(bytes: &[u8]) -> Option<(PeerKey, u32, u32)> {
+        codec::peek(bytes)
     }
 
-    /// Reads the content of a descriptor file. One bad entry refuses the file: an operator who
-    /// edits it must see the mistake, not a smaller network.
-    pub fn list_from_json(text: &str) -> Result<Vec<Self>, DescriptorListError> {
-        let list: Vec<serde_json::Value> = serde_json::from_str(text)
-            .map_err(|error| DescriptorListError::NotAList(error.to_string()))?;
-        if list.len() > DESCRIPTORS_MAX {
-            return Err(DescriptorListError::TooMany(list.len()));
-        }
-        let mut read: Vec<Self> = Vec::with_capacity(list.len());
-        for (index, value) in list.into_iter().enumerate() {
-            let peer = value.get("peer").and_then(|peer| peer.as_str());
-            let peer = short(peer.unwrap_or("unnamed"));
-            let descriptor = serde_json::from_value::<Written>(value)
-                .map_err(|error| DescriptorError::Json(error.to_string()))
-                .and_then(Written::read)
-                .map_err(|source| DescriptorListError::Entry {
-                    entry: index + 1,
-                    peer: peer.clone(),
-                    source,
-                })?;
-            if let Some(first) = read.iter().position(|other| other.peer == descriptor.peer) {
-                let (first, second) = (first + 1, index + 1);
-                return Err(DescriptorListError::Duplicate {
-                    first,
-                    second,
-                    peer,
-                });
-            }
-            read.push(descriptor);
-        }
-        Ok(read)
+    /// Which statement it is: the hash that is signed. Two signatures of one statement have one digest.
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// Whether it replaces `other` of the same node: a later epoch, a greater serial, then the smaller digest, so that everybody
+    /// keeps the same one of two that contradict each other.
+    pub fn is_newer_than(&self, other: &Self) -> bool {
+        let order = |d: &Self| (d.statement.epoch, d.statement.serial);
+        (order(self), std::cmp::Reverse(self.digest))
+            > (order(other), std::cmp::Reverse(other.digest))
     }
 
     /// The node's libp2p key.
@@ -195,7 +278,17 @@ impl Descriptor {
         self.peer
     }
 
-    /// Epoch of the mix key.
+    /// Everything that it says.
+    pub fn statement(&self) -> &Statement {
+        &self.statement
+    }
+
+    /// Its proof of admission.
+    pub fn proof(&self) -> Proof {
+        self.proof
+    }
+
+    /// Epoch of the first mix key.
     pub fn epoch(&self) -> u32 {
         self.statement.epoch
     }
@@ -210,9 +303,19 @@ impl Descriptor {
         self.statement.transport
     }
 
-    /// Its Sphinx key.
+    /// Its Sphinx key in its epoch.
     pub fn mix_key(&self) -> PublicKey {
         self.statement.mix_key
+    }
+
+    /// Its Sphinx key in `epoch`, if it names one.
+    pub fn mix_key_in(&self, epoch: u32) -> Option<PublicKey> {
+        if epoch == self.statement.epoch {
+            return Some(self.statement.mix_key);
+        }
+        self.statement
+            .next_mix_key
+            .filter(|_| Some(epoch) == self.statement.epoch.checked_add(1))
     }
 
     /// What it offers.
@@ -226,10 +329,21 @@ impl Descriptor {
     }
 }
 
-/// The rules that hold for every statement, signed or not.
-fn check(statement: &Statement) -> Result<(), DescriptorError> {
+/// The rules that hold for every statement, cheap ones first.
+fn check(peer: &PeerKey, statement: &Statement, proof: Proof) -> Result<(), DescriptorError> {
+    let unusable = |ip_unspecified: bool, port: u16| ip_unspecified || port == 0;
     let address = statement.address;
-    if address.is_some_and(|a| a.ip().is_unspecified() || a.port() == 0) {
+    if address.is_some_and(|a| unusable(a.ip().is_unspecified(), a.port())) {
+        return Err(DescriptorError::UnusableAddress);
+    }
+    if address.is_none() && statement.transport != Transport::Tcp {
+        return Err(DescriptorError::UnusableAddress);
+    }
+    if statement.places.len() > PLACES_MAX {
+        return Err(DescriptorError::TooManyPlaces(statement.places.len()));
+    }
+    let place = |p: &Place| unusable(p.at.ip().is_unspecified(), p.at.port());
+    if statement.places.iter().any(place) {
         return Err(DescriptorError::UnusableAddress);
     }
     let Capabilities {
@@ -237,46 +351,39 @@ fn check(statement: &Statement) -> Result<(), DescriptorError> {
         bridge,
         mailbox,
     } = statement.capabilities;
-    if (relay || mailbox) && address.is_none() {
+    if address.is_none() && (relay || mailbox) {
         return Err(DescriptorError::NoAddress(if relay {
             "relay"
         } else {
             "mailbox"
         }));
     }
-    if bridge && statement.gateway_key.is_none() {
-        return Err(DescriptorError::NoGatewayKey);
+    match statement.gateway_key {
+        None if bridge => return Err(DescriptorError::NoGatewayKey),
+        Some(_) if !bridge => return Err(DescriptorError::UselessGatewayKey),
+        Some(key) if key == [0; 32] => return Err(DescriptorError::ZeroGatewayKey),
+        None | Some(_) => {}
     }
-    if statement.gateway_key == Some([0; 32]) {
-        return Err(DescriptorError::ZeroGatewayKey);
+    if statement.load != 0 && !statement.load.is_power_of_two() {
+        return Err(DescriptorError::Load(statement.load));
+    }
+    if !proof.admits(peer) {
+        return Err(DescriptorError::Proof);
+    }
+    let keys = statement.next_mix_key.iter().chain([&statement.mix_key]);
+    if !keys.into_iter().all(PublicKey::is_usable) {
+        return Err(DescriptorError::MixKey);
     }
     Ok(())
 }
 
-fn signed_bytes(peer: &PeerKey, statement: &Statement) -> [u8; SIGNED_LEN] {
-    let address = statement
-        .address
-        .unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
-    let transport = match statement.transport {
-        Transport::Tcp => 0,
-        Transport::Quic => 1,
-    };
-    let mut bytes = Vec::with_capacity(SIGNED_LEN);
-    bytes.push(VERSION);
-    bytes.extend(statement.epoch.to_be_bytes());
-    bytes.extend(peer.as_bytes());
-    bytes.extend(address.ip().octets());
-    bytes.push(transport);
-    bytes.extend(address.port().to_be_bytes());
-    bytes.extend(statement.mix_key.as_bytes());
-    bytes.extend(statement.capabilities.bits().to_be_bytes());
-    bytes.extend(statement.gateway_key.unwrap_or([0; 32]));
-    let mut signed = [0; SIGNED_LEN];
-    signed.copy_from_slice(&bytes);
-    signed
+fn peer_of(identity: &[u8; 32]) -> Result<PeerKey, DescriptorError> {
+    let secret = secp256k1::SecretKey::from_secret_bytes(*identity)
+        .map_err(|_| DescriptorError::BadIdentity)?;
+    PeerKey::from_bytes(secret.public_key().serialize()).map_err(|_| DescriptorError::BadIdentity)
 }
 
-fn digest(signed: &[u8; SIGNED_LEN]) -> [u8; 32] {
+fn digest(signed: &[u8]) -> [u8; 32] {
     Sha256::new()
         .chain_update(DOMAIN)
         .chain_update(signed)
@@ -284,176 +391,8 @@ fn digest(signed: &[u8; SIGNED_LEN]) -> [u8; 32] {
         .into()
 }
 
-/// The first bytes of a key: enough to find the entry in the file.
-fn short(hex: &str) -> String {
-    hex.chars().take(12).collect()
-}
-
-/// A descriptor as the file writes it.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    version: u8,
-    epoch: u32,
-    peer: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    address: Option<SocketAddrV4>,
-    transport: String,
-    mix_key: String,
-    capabilities: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    gateway_key: Option<String>,
-    signature: String,
-}
-
-impl From<&Descriptor> for Written {
-    fn from(descriptor: &Descriptor) -> Self {
-        let statement = &descriptor.statement;
-        Self {
-            version: VERSION,
-            epoch: statement.epoch,
-            peer: hex::encode(descriptor.peer.as_bytes()),
-            address: statement.address,
-            transport: match statement.transport {
-                Transport::Tcp => "tcp".to_owned(),
-                Transport::Quic => "quic".to_owned(),
-            },
-            mix_key: hex::encode(statement.mix_key.as_bytes()),
-            capabilities: statement.capabilities.names(),
-            gateway_key: statement.gateway_key.map(hex::encode),
-            signature: hex::encode(descriptor.signature),
-        }
-    }
-}
-
-impl Written {
-    /// Parses the fields and verifies the result.
-    fn read(self) -> Result<Descriptor, DescriptorError> {
-        if self.version != VERSION {
-            return Err(DescriptorError::Version(self.version));
-        }
-        let peer = PeerKey::from_bytes(bytes("peer", &self.peer)?)
-            .map_err(|_| DescriptorError::BadPeer)?;
-        let transport = match self.transport.as_str() {
-            "tcp" => Transport::Tcp,
-            "quic" => Transport::Quic,
-            other => return Err(DescriptorError::UnknownTransport(other.to_owned())),
-        };
-        let gateway_key = self.gateway_key.as_deref();
-        let descriptor = Descriptor {
-            peer,
-            statement: Statement {
-                epoch: self.epoch,
-                address: self.address,
-                transport,
-                mix_key: PublicKey::from_bytes(bytes("mix_key", &self.mix_key)?),
-                capabilities: Capabilities::from_names(&self.capabilities)?,
-                gateway_key: gateway_key
-                    .map(|text| bytes("gateway_key", text))
-                    .transpose()?,
-            },
-            signature: bytes("signature", &self.signature)?,
-        };
-        descriptor.verify()?;
-        Ok(descriptor)
-    }
-}
-
-fn bytes<const N: usize>(field: &'static str, text: &str) -> Result<[u8; N], DescriptorError> {
-    let mut bytes = [0; N];
-    hex::decode_to_slice(text, &mut bytes).map_err(|_| DescriptorError::Hex {
-        field,
-        bytes: N,
-        given: text.len(),
-    })?;
-    Ok(bytes)
-}
-
-/// Why a descriptor is refused.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum DescriptorError {
-    /// Not the JSON object that is expected.
-    #[error("it does not read as a descriptor: {0}")]
-    Json(String),
-    /// A version that this build does not know.
-    #[error(
-        "it has version {0}, this build reads version 1: update ferry, or the node that wrote it"
-    )]
-    Version(u8),
-    /// A byte string of the wrong length or with other characters.
-    #[error("field {field} must be {bytes} bytes in hexadecimal digits, it has {given} characters")]
-    Hex {
-        /// The field.
-        field: &'static str,
-        /// Its length in bytes.
-        bytes: usize,
-        /// Characters that it has.
-        given: usize,
-    },
-    /// The peer key is no point of the curve.
-    #[error("field peer is not a compressed secp256k1 public key")]
-    BadPeer,
-    /// A transport without a name here.
-    #[error("transport {0:?} is unknown: tcp or quic")]
-    UnknownTransport(String),
-    /// A capability without a name here.
-    #[error("capability {0:?} is unknown: relay, bridge or mailbox")]
-    UnknownCapability(String),
-    /// 0.0.0.0 or port 0.
-    #[error("the address is unspecified or has port 0: give the address that others can dial")]
-    UnusableAddress,
-    /// A node that others must dial does not say where.
-    #[error("a {0} needs an address that others can dial")]
-    NoAddress(&'static str),
-    /// A bridge without the key of the gateway protocol.
-    #[error("a bridge needs a gateway_key")]
-    NoGatewayKey,
-    /// The byte form has zeros for "none".
-    #[error("the gateway_key is zero: leave it out, or give the bridge's key")]
-    ZeroGatewayKey,
-    /// The identity's bytes are no secret key.
-    #[error("the identity is not a secp256k1 secret key")]
-    BadIdentity,
-    /// The signature is not by the peer key over these fields.
-    #[error(
-        "its signature does not match its fields: get the descriptor again from that node \
-         (`ferry id` prints it) and replace the entry as a whole"
-    )]
-    Signature,
-}
-
-/// Why a descriptor file is refused.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum DescriptorListError {
-    /// The file is not a JSON array.
-    #[error("the descriptor file is not a JSON array: {0}")]
-    NotAList(String),
-    /// More entries than a network has.
-    #[error("{0} descriptors: at most 4096 are read")]
-    TooMany(usize),
-    /// One entry is bad.
-    #[error("descriptor {entry} (peer {peer}) is refused: {source}")]
-    Entry {
-        /// Its place in the file, from 1.
-        entry: usize,
-        /// The start of its peer key.
-        peer: String,
-        /// What is wrong.
-        source: DescriptorError,
-    },
-    /// Two entries of one node.
-    #[error("descriptors {first} and {second} are of one peer ({peer}): keep the newer one")]
-    Duplicate {
-        /// The first one's place, from 1.
-        first: usize,
-        /// The second one's place.
-        second: usize,
-        /// The start of the peer key.
-        peer: String,
-    },
-}
+/// No address.
+const NOWHERE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 
 #[cfg(test)]
 pub(crate) mod tests;

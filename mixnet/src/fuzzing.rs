@@ -8,7 +8,7 @@
 //! | `message` | what a packet says | what decodes encodes to the same |
 //! | `frame` | frames, each with its length | what comes out was complete; memory stays within its bound |
 //! | `fragments` | a script: objects split, frames reordered, dropped, doubled, changed | only what was sent comes out, once |
-//! | `descriptor` | the text of a file of descriptors | what parses verifies and reads the same when written |
+//! | `descriptor` | the text of a file of descriptors, one as bytes, a message of the directory | what parses verifies and reads the same when written |
 //! | `node` | a script for a whole node | bounds of every queue; every packet that came is accounted for |
 //! | `cell` | a mailbox's cell: any bytes, any content under the right key, a good one that is touched | what opens has the one form of its content; nothing else opens |
 //! | `request` | the body of a put, a get or an answer | what decodes encodes to the same |
@@ -28,6 +28,8 @@ mod script;
 
 use crate::address::Address;
 use crate::descriptor::Descriptor;
+use crate::directory::snapshot::Snapshot;
+use crate::directory::wire::{Request, Response};
 use crate::geometry::{ADDRESS_LEN, MESSAGE_LEN};
 use crate::message::Message;
 
@@ -76,8 +78,20 @@ pub fn message(data: &[u8]) {
     }
 }
 
-/// A file of descriptors, and the same text as a single one.
+/// A file of descriptors, the same text as a single one, and the same bytes as one on the wire and as messages of the directory.
 pub fn descriptor(data: &[u8]) {
+    if let Ok(one) = Descriptor::from_bytes(data) {
+        assert_eq!(one.to_bytes(), data);
+        assert!(one.verify().is_ok());
+    }
+    if let Ok(request) = Request::decode(data) {
+        assert_eq!(request.encode(), data);
+    }
+    if let Ok(response) = Response::decode(data) {
+        assert_eq!(response.encode(), data);
+    }
+    // Descriptors that do not verify are left out, so what is read may be less than what was there.
+    let _ = Snapshot::decode(data);
     let text = String::from_utf8_lossy(data);
     if let Ok(descriptors) = Descriptor::list_from_json(&text) {
         assert!(descriptors.iter().all(|one| one.verify().is_ok()));

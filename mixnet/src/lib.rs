@@ -14,6 +14,8 @@
 //! - [`message`]: what the 3968 bytes of a packet say
 //! - [`fragment`]: objects of up to 1,200,000 bytes in frames of one packet each
 //! - [`descriptor`], [`topology`]: who exists, where, and what they offer
+//! - [`epoch`]: how long keys are good, and the keys of a node
+//! - [`directory`]: how descriptors find everybody, and who is active in an epoch
 //! - [`preset`]: how often a node sends and how long packets rest
 //! - [`delay`], `schedule`, `cover`, [`send_queue`], `client`: Poisson clocks and what leaves in their slots
 //! - `quality`: which relays are usable
@@ -35,6 +37,8 @@ pub mod counters;
 mod cover;
 pub mod delay;
 pub mod descriptor;
+pub mod directory;
+pub mod epoch;
 pub mod error;
 pub mod fragment;
 #[cfg(any(test, feature = "fuzzing"))]

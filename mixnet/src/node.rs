@@ -14,7 +14,7 @@
 mod mailbox;
 mod unsaved;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
@@ -81,6 +81,8 @@ pub enum Input {
     Unreachable(PeerKey),
     /// The network is another one.
     Topology(Topology),
+    /// By how much our wall clock is wrong, when it is too wrong to know which keys are in use; none when it is right again.
+    ClockOff(Option<ClockOff>),
     /// Nothing but the time.
     Tick,
 }
@@ -196,6 +198,11 @@ pub struct Node {
     has_payload_clock: bool,
     topology: Topology,
     relays: Relays,
+    /// Peers to which a connection stands.
+    neighbours: BTreeSet<PeerKey>,
+    clock_off: Option<ClockOff>,
+    /// Whom the last network named that was not empty: while the directory has none, what is for them waits.
+    named: BTreeSet<PeerKey>,
     delayed: DelayQueue<Delayed>,
     unsaved: Unsaved<Waiting>,
     replay_tags: usize,
@@ -239,6 +246,9 @@ impl Node {
             relay,
             has_payload_clock: preset.payload_rate > 0.0,
             relays,
+            neighbours: BTreeSet::new(),
+            clock_off: None,
+            named: BTreeSet::new(),
             delayed: DelayQueue::new(DELAY_QUEUE_MAX),
             unsaved: Unsaved::new(),
             replay_tags: 0,
@@ -270,10 +280,12 @@ impl Node {
             Input::Durable(mark) => self.saved(now, Saved::Durable(mark)),
             Input::Key(key) => self.client.set_key(key),
             Input::NeighbourUp(peer) => {
+                self.neighbours.insert(peer);
                 let change = self.relays.up(peer);
                 self.report(change);
             }
             Input::NeighbourDown(peer) => {
+                self.neighbours.remove(&peer);
                 let change = self.relays.lost(peer);
                 self.report(change);
             }
@@ -281,12 +293,8 @@ impl Node {
                 let change = self.relays.unreachable(peer);
                 self.report(change);
             }
-            Input::Topology(topology) => {
-                let change = self.relays.set_topology(&topology, self.peer);
-                self.topology = topology;
-                self.mailboxes.network_changed(&self.topology);
-                self.report(change);
-            }
+            Input::Topology(topology) => self.set_topology(topology),
+            Input::ClockOff(off) => self.clock_off = off,
             Input::Tick => {}
         }
         self.advance(now);
@@ -306,7 +314,8 @@ impl Node {
         urgency: Urgency,
     ) -> Result<(), SendError> {
         self.check_sending()?;
-        if to != self.peer && self.topology.get(&to).is_none() {
+        let waits = self.topology.is_empty() && self.named.contains(&to);
+        if to != self.peer && self.topology.get(&to).is_none() && !waits {
             return Err(SendError::UnknownService(to));
         }
         let id = self.client.object_id();
@@ -328,6 +337,9 @@ impl Node {
     }
 
     fn check_sending(&self) -> Result<(), SendError> {
+        if let Some(off) = self.clock_off {
+            return Err(SendError::ClockOff(off));
+        }
         if !self.has_payload_clock {
             return Err(SendError::NoPayloadClock);
         }
@@ -350,7 +362,7 @@ impl Node {
             counters: &mut self.counters,
             mailboxes: &mut self.mailboxes,
         };
-        self.client.make_surbs(now.mono, &network, count)
+        self.client.make_surbs(now, &network, count)
     }
 
     /// Reply blocks for which a reply may still come.
@@ -599,7 +611,7 @@ impl Node {
             changes.push(change);
         }
         let mut sent = Vec::new();
-        while let Some(packet) = self.client.pop_sent(now.mono, &mut network) {
+        while let Some(packet) = self.client.pop_sent(now, &mut network) {
             sent.push(packet);
         }
         self.client.expire(now.mono, network.counters);
@@ -625,6 +637,23 @@ impl Node {
             .push_back(Output::Transmit { to, kind, packet });
     }
 
+    /// Takes in a new network, with the connections that stand. When the epoch is another one, the reply blocks that were given
+    /// out will soon meet hops that have lost their keys.
+    fn set_topology(&mut self, topology: Topology) {
+        let mut change = self.relays.set_topology(&topology, self.peer);
+        for peer in &self.neighbours {
+            change.usable |= self.relays.up(*peer).usable;
+        }
+        let next_epoch = topology.term() != self.topology.term();
+        change.stale |= next_epoch && self.client.surbs_outstanding() > 0;
+        if !topology.is_empty() {
+            self.named = topology.iter().map(|node| node.peer()).collect();
+        }
+        self.topology = topology;
+        self.mailboxes.network_changed(&self.topology);
+        self.report(change);
+    }
+
     fn report(&mut self, change: Change) {
         if change.usable {
             let usable = self.relays.usable(None).count();
@@ -642,6 +671,18 @@ impl Node {
     fn drop(&mut self, reason: DropReason) {
         self.counters.count_dropped(Stage::Packet, reason, 1);
     }
+}
+
+/// By how much our wall clock differs from those of other nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "this machine's clock is {} minutes {} those of the other mix nodes, and mix keys change by the clock: set it (for example \
+     with NTP); nothing is sent until then",
+    seconds.unsigned_abs() / 60, if *seconds > 0 { "ahead of" } else { "behind" }
+)]
+pub struct ClockOff {
+    /// How many seconds it is ahead; negative: behind.
+    pub seconds: i64,
 }
 
 /// Why an object is not queued.
@@ -665,6 +706,9 @@ pub enum SendError {
     /// The preset has no payload clock.
     #[error("this node's preset has no payload slots: choose another preset than `relay`")]
     NoPayloadClock,
+    /// Our clock is so wrong that we do not know which mix keys are in use.
+    #[error(transparent)]
+    ClockOff(ClockOff),
     /// The queue is full.
     #[error("the send queue is full: try again when frames have left")]
     Full,

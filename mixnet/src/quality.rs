@@ -144,9 +144,12 @@ impl Relays {
         let kept = topology.kept_by(own);
         let mut known = std::mem::take(&mut self.relays);
         for peer in topology.relays_for(own) {
-            let relay = known
-                .remove(&peer)
-                .unwrap_or_else(|| Relay::new(kept.contains(&peer)));
+            let kept = kept.contains(&peer);
+            let mut relay = known.remove(&peer).unwrap_or_else(|| Relay::new(kept));
+            if !kept && relay.link == Link::Awaited {
+                // Nobody waits for this connection any more.
+                relay.link = Link::NotKept;
+            }
             self.relays.insert(peer, relay);
         }
         let gone = known.keys().any(|peer| self.usable.contains(peer));

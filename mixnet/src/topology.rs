@@ -1,23 +1,33 @@
 //! The network as this node knows it: who exists, where, and what they offer.
 //!
-//! Static for now: the descriptors of a file. Every node includes all of them, so that the choice
-//! of a path tells nothing about what its maker knows.
+//! Either the descriptors of a file, which hold for ever, or the active set of an epoch, which is the same for everybody. Every
+//! node includes all of them, so that the choice of a path tells nothing about what its maker knows.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::address::{Address, AddressError, AddressPolicy, PeerKey};
 use crate::descriptor::Descriptor;
-use crate::geometry::MESSAGE_LEN;
 use crate::limits::CONNECTIONS_KEPT_MAX;
-use crate::sphinx::{Hop, build};
+use crate::sphinx::{Hop, SURB_TTL};
 
 /// The descriptors of a network, by peer.
 #[derive(Clone, Debug, Default)]
 pub struct Topology {
     descriptors: BTreeMap<PeerKey, Descriptor>,
+    term: Option<Term>,
+}
+
+/// For how long a topology holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Term {
+    /// The epoch: every hop has its mix key of this epoch.
+    pub epoch: u32,
+    /// Milliseconds since 1970 at which the last hop has forgotten that key: the end of the grace after the epoch.
+    pub keys_end_unix_ms: u64,
 }
 
 impl Topology {
@@ -35,14 +45,42 @@ impl Topology {
                         source,
                     })?;
             }
-            if !is_usable(&descriptor) {
-                return Err(TopologyError::MixKey { entry, peer });
-            }
             if network.descriptors.insert(peer, descriptor).is_some() {
                 return Err(TopologyError::Duplicate { entry, peer });
             }
         }
         Ok(network)
+    }
+
+    /// The network of one epoch. Nodes without a key for it, and addresses that `policy` does not dial, are left out.
+    pub fn of_epoch(
+        term: Term,
+        descriptors: impl IntoIterator<Item = Descriptor>,
+        policy: AddressPolicy,
+    ) -> Self {
+        let fit = descriptors.into_iter().filter(|descriptor| {
+            let address = address_of(descriptor);
+            descriptor.mix_key_in(term.epoch).is_some()
+                && address.is_none_or(|address| policy.check(&address).is_ok())
+        });
+        Self {
+            descriptors: fit
+                .map(|descriptor| (descriptor.peer(), descriptor))
+                .collect(),
+            term: Some(term),
+        }
+    }
+
+    /// The epoch that this is the network of; none for a relay list that holds for ever.
+    pub fn term(&self) -> Option<Term> {
+        self.term
+    }
+
+    /// How long reply blocks hold that are made now: until the first hop may have forgotten its key.
+    pub fn blocks_live(&self, unix_ms: u64) -> Duration {
+        let left =
+            |term: Term| Duration::from_millis(term.keys_end_unix_ms.saturating_sub(unix_ms));
+        self.term.map_or(SURB_TTL, |term| left(term).min(SURB_TTL))
     }
 
     /// The descriptor of `peer`.
@@ -73,6 +111,18 @@ impl Topology {
             .map(Descriptor::peer)
     }
 
+    /// The nodes that keep messages for those who are offline, ordered by peer.
+    pub fn mailboxes(&self) -> impl Iterator<Item = &Descriptor> {
+        self.iter()
+            .filter(|descriptor| descriptor.capabilities().mailbox)
+    }
+
+    /// The nodes that carry messages to and from Whisper, ordered by peer.
+    pub fn bridges(&self) -> impl Iterator<Item = &Descriptor> {
+        self.iter()
+            .filter(|descriptor| descriptor.capabilities().bridge)
+    }
+
     /// The relays to which `own` keeps a connection: all of them up to the bound, beyond it those
     /// whose key hashes nearest together with ours, so that the choice is stable and differs from
     /// node to node.
@@ -97,20 +147,12 @@ impl Topology {
     pub fn hop(&self, peer: &PeerKey) -> Option<Hop> {
         let descriptor = self.descriptors.get(peer)?;
         let address = address_of(descriptor).unwrap_or_else(|| nowhere(*peer));
-        Some(Hop {
-            key: descriptor.mix_key(),
-            address,
-        })
+        let key = match self.term {
+            Some(term) => descriptor.mix_key_in(term.epoch)?,
+            None => descriptor.mix_key(),
+        };
+        Some(Hop { key, address })
     }
-}
-
-/// Whether a packet can be built for the node: a key of low order has no secret to share.
-fn is_usable(descriptor: &Descriptor) -> bool {
-    let hop = Hop {
-        key: descriptor.mix_key(),
-        address: nowhere(descriptor.peer()),
-    };
-    build(&[hop], &[], &[8; 32], &[0; MESSAGE_LEN], &Address::NONE).is_ok()
 }
 
 /// The address of a node that listens.
@@ -152,17 +194,6 @@ pub enum TopologyError {
         /// What is wrong with it.
         source: AddressError,
     },
-    /// A mix key with which nobody can share a secret.
-    #[error(
-        "descriptor {entry} ({peer:?}) has a mix key that is not a usable X25519 public key: get \
-         the descriptor again from that node"
-    )]
-    MixKey {
-        /// Its place, from 1.
-        entry: usize,
-        /// Whose it is.
-        peer: PeerKey,
-    },
     /// Two descriptors of one peer.
     #[error("descriptor {entry} is the second one of {peer:?}: keep the newer one")]
     Duplicate {
@@ -176,7 +207,6 @@ pub enum TopologyError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::address::Transport;
     use crate::descriptor::tests::{identity, peer_key};
     use crate::descriptor::{Capabilities, Statement};
     use crate::sphinx::PublicKey;
@@ -187,15 +217,12 @@ mod tests {
 
     fn node(n: u16, relay: bool) -> Descriptor {
         let statement = Statement {
-            epoch: 0,
             address: Some(std::net::SocketAddrV4::new([127, 0, 0, 1].into(), 5000 + n)),
-            transport: Transport::Tcp,
-            mix_key: PublicKey::from_bytes([9; 32]),
             capabilities: Capabilities {
                 relay,
                 ..Capabilities::default()
             },
-            gateway_key: None,
+            ..Statement::new(0, PublicKey::from_bytes([9; 32]))
         };
         Descriptor::sign(statement, &identity(n)).unwrap()
     }
@@ -231,28 +258,37 @@ mod tests {
     }
 
     #[test]
-    fn mix_keys_that_share_no_secret_are_refused() {
-        for key in [[0; 32], [0xff; 32]] {
+    fn an_epoch_takes_each_node_with_its_key_of_that_epoch() {
+        let rotating = |n: u16, epoch| {
             let statement = Statement {
-                epoch: 0,
-                address: None,
-                transport: Transport::Tcp,
-                mix_key: PublicKey::from_bytes(key),
-                capabilities: Capabilities::default(),
-                gateway_key: None,
+                next_mix_key: Some(PublicKey::from_bytes([10; 32])),
+                epoch,
+                ..node(n, true).statement().clone()
             };
-            let descriptor = Descriptor::sign(statement, &identity(1)).unwrap();
-            let refused = Topology::new(vec![descriptor], ANYWHERE).unwrap_err();
-            assert!(
-                matches!(refused, TopologyError::MixKey { entry: 1, .. }),
-                "{refused}"
-            );
-        }
+            Descriptor::sign(statement, &identity(n)).unwrap()
+        };
+        let term = |epoch| Term {
+            epoch,
+            keys_end_unix_ms: 0,
+        };
+        let nodes = [
+            rotating(1, 7),
+            rotating(2, 8),
+            rotating(3, 6),
+            rotating(4, 9),
+        ];
+        let network = Topology::of_epoch(term(8), nodes.clone(), ANYWHERE);
+        assert_eq!(network.len(), 2);
+        assert_eq!(network.term(), Some(term(8)));
+        let key = |n| *network.hop(&peer_key(n)).unwrap().key.as_bytes();
+        assert_eq!((key(1), key(2)), ([10; 32], [9; 32]));
+        assert!(network.hop(&peer_key(3)).is_none() && network.hop(&peer_key(4)).is_none());
+        assert!(Topology::of_epoch(term(8), nodes, AddressPolicy::default()).is_empty());
     }
 
     #[test]
     fn the_kept_relays_are_bounded_and_differ_from_node_to_node() {
-        let many = (1..=CONNECTIONS_KEPT_MAX as u16 + 40)
+        let many = (1..=CONNECTIONS_KEPT_MAX as u16 + 2)
             .map(|n| node(n, true))
             .collect();
         let network = Topology::new(many, ANYWHERE).unwrap();

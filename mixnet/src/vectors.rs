@@ -1,9 +1,10 @@
 //! The JSON test vectors of this crate against this build.
 //!
-//! The kinds, their fields and their reasons are in `vectors/mix/README.md`, `vectors/mixcodec/README.md` and
-//! `vectors/mailbox/README.md`. A vector of `sphinx-peel` is peeled by a hop that has seen nothing before.
+//! The kinds, their fields and their reasons are in `vectors/mix/README.md`, `vectors/mixcodec/README.md`,
+//! `vectors/mailbox/README.md` and `vectors/descriptor/README.md`. A vector of `sphinx-peel` is peeled by a hop that has seen nothing before.
 
 mod codec;
+mod descriptor;
 mod mailbox;
 
 use serde_json::{Value, json};
@@ -31,7 +32,7 @@ pub fn run(kind: &str, input: &Value) -> Option<Result<Value, Refusal>> {
         "sphinx-surb" => Some(run_surb(input)),
         "mix-message" => Some(codec::message(input)),
         "mix-frame" => Some(codec::frame(input)),
-        _ => mailbox::run(kind, input),
+        _ => mailbox::run(kind, input).or_else(|| descriptor::run(kind, input)),
     }
 }
 

@@ -32,15 +32,12 @@ fn peer(n: u8) -> PeerKey {
 
 fn descriptor(n: u8) -> Descriptor {
     let statement = Statement {
-        epoch: 0,
         address: Some(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 4000 + u16::from(n))),
-        transport: Transport::Tcp,
-        mix_key: SecretKey::from_bytes([n; 32]).public(),
         capabilities: Capabilities {
             relay: true,
             ..Capabilities::default()
         },
-        gateway_key: None,
+        ..Statement::new(0, SecretKey::from_bytes([n; 32]).public())
     };
     Descriptor::sign(statement, &[n; 32]).unwrap()
 }

@@ -103,10 +103,7 @@ impl World {
             (identity[0], key[1]) = (n + 1, n);
             let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 4_000 + u16::from(n));
             let statement = Statement {
-                epoch: 0,
                 address: Some(address),
-                transport: Transport::Tcp,
-                mix_key: SecretKey::from_bytes(key).public(),
                 capabilities: Capabilities {
                     relay: part == Part::Relay,
                     bridge: part == Part::Bridge,
@@ -114,6 +111,7 @@ impl World {
                 },
                 gateway_key: (part == Part::Bridge)
                     .then(|| *ExchangeSecret::from_bytes(GATEWAY).public().bytes()),
+                ..Statement::new(0, SecretKey::from_bytes(key).public())
             };
             let descriptor = Descriptor::sign(statement, &identity).unwrap();
             plans.push((part, key, address, descriptor));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::reassembly::Time;
 use super::script::Script;
-use crate::address::{Address, AddressPolicy, PeerKey, Transport};
+use crate::address::{Address, AddressPolicy, PeerKey};
 use crate::descriptor::{Capabilities, Descriptor, Statement};
 use crate::fragment::Object;
 use crate::geometry::{MESSAGE_LEN, PACKET_LEN};
@@ -83,12 +83,10 @@ fn role(n: u8) -> Capabilities {
 
 pub(super) fn descriptor(n: u8, capabilities: Capabilities) -> Descriptor {
     let statement = Statement {
-        epoch: 0,
         address: Some(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 4000 + u16::from(n))),
-        transport: Transport::Tcp,
-        mix_key: secret(n).public(),
         capabilities,
         gateway_key: capabilities.bridge.then_some([1; 32]),
+        ..Statement::new(0, secret(n).public())
     };
     Descriptor::sign(statement, &[n; 32]).expect("a good key")
 }

@@ -51,7 +51,7 @@ pub const WRITE_PLACES: usize = READ_PLACES;
 pub(super) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::address::{AddressPolicy, Transport};
+    use crate::address::AddressPolicy;
     use crate::descriptor::tests::identity;
     use crate::descriptor::{Capabilities, Descriptor, Statement};
     use crate::mailbox::ChainKey;
@@ -61,16 +61,13 @@ pub(super) mod tests {
     pub(in crate::mailbox) fn network(mailboxes: std::ops::RangeInclusive<u16>) -> Topology {
         let node = |n: u16, mailbox: bool| {
             let statement = Statement {
-                epoch: 0,
                 address: Some(std::net::SocketAddrV4::new([127, 0, 0, 1].into(), 5000 + n)),
-                transport: Transport::Tcp,
-                mix_key: PublicKey::from_bytes([9; 32]),
                 capabilities: Capabilities {
                     relay: !mailbox,
                     mailbox,
                     ..Capabilities::default()
                 },
-                gateway_key: None,
+                ..Statement::new(0, PublicKey::from_bytes([9; 32]))
             };
             Descriptor::sign(statement, &identity(n)).unwrap()
         };

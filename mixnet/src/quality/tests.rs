@@ -4,22 +4,19 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
 use super::*;
-use crate::address::{AddressPolicy, Transport};
+use crate::address::AddressPolicy;
 use crate::descriptor::tests::{identity, peer_key};
 use crate::descriptor::{Capabilities, Descriptor, Statement};
 use crate::sphinx::PublicKey;
 
 fn relay(n: u16) -> Descriptor {
     let statement = Statement {
-        epoch: 0,
         address: Some(std::net::SocketAddrV4::new([127, 0, 0, 1].into(), 5000 + n)),
-        transport: Transport::Tcp,
-        mix_key: PublicKey::from_bytes([9; 32]),
         capabilities: Capabilities {
             relay: true,
             ..Capabilities::default()
         },
-        gateway_key: None,
+        ..Statement::new(0, PublicKey::from_bytes([9; 32]))
     };
     Descriptor::sign(statement, &identity(n)).unwrap()
 }

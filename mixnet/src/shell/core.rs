@@ -259,6 +259,7 @@ impl Core {
             | Input::Durable(_)
             | Input::Key(_)
             | Input::Topology(_)
+            | Input::ClockOff(_)
             | Input::Tick => {}
         }
         self.node.handle(now(), input);

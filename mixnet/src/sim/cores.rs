@@ -266,16 +266,14 @@ fn plan(part: Part, n: u16, seed: u64) -> Result<Plan, DescriptorError> {
     };
     let key = SecretKey::from_bytes(bytes(1));
     let statement = Statement {
-        epoch: 0,
         address: Some(SocketAddrV4::new(Ipv4Addr::LOCALHOST, PORT_FIRST + n)),
-        transport: Transport::Tcp,
-        mix_key: key.public(),
         capabilities: Capabilities {
             relay: part == Part::Relay,
             bridge: part == Part::Service,
             mailbox: false,
         },
         gateway_key: (part == Part::Service).then_some([1; 32]),
+        ..Statement::new(0, key.public())
     };
     Ok(Plan {
         part,

@@ -38,8 +38,8 @@ pub const EXCHANGED: usize = 8;
 pub const CALLS_ANSWERED: u8 = 2;
 /// Samples that a node with the defence takes into its view after an exchange.
 pub const SAMPLES_TAKEN: usize = 2;
-/// Bytes of one descriptor on the wire: what is signed, and the signature.
-pub const DESCRIPTOR_BYTES: usize = descriptor::SIGNED_LEN + 64;
+/// Bytes of the descriptor of a relay on the wire.
+pub const DESCRIPTOR_BYTES: usize = descriptor::DESCRIPTOR_LEN_MIN;
 /// Bytes of one side of an exchange beside its descriptors: the root with its epoch, and framing.
 pub const EXCHANGE_OVERHEAD_BYTES: usize = 64;
 /// The most nodes that fit an id of 32 bits beside its generation.

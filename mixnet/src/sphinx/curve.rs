@@ -62,6 +62,12 @@ fn is_canonical(point: &[u8; 32]) -> bool {
     point[31] < 0x7f || (point[31] == 0x7f && !(all_ones && point[0] >= 0xed))
 }
 
+/// Whether a maker of packets can share a secret with the owner of this key.
+pub(super) fn is_usable(key: &PublicKey) -> bool {
+    let point = MontgomeryPoint(*key.as_bytes());
+    is_canonical(&point.0) && nonzero(point.mul_clamped([0; 32])).is_some()
+}
+
 fn nonzero(point: MontgomeryPoint) -> Option<SharedSecret> {
     let secret = SharedSecret(point.0);
     (!bool::from(secret.0.ct_eq(&[0; 32]))).then_some(secret)

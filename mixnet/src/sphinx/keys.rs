@@ -10,6 +10,7 @@ use rand_core::CryptoRng;
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use super::curve;
 use crate::geometry::K;
 use crate::replay::ReplayTag;
 
@@ -60,6 +61,11 @@ impl PublicKey {
     /// The u-coordinate, little-endian.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// Whether a packet can be built for it: it is canonical, and not of low order.
+    pub fn is_usable(&self) -> bool {
+        curve::is_usable(self)
     }
 }
 

@@ -39,10 +39,21 @@ impl SurbStock {
     /// Keeps the keys of a block that is handed out now. A full stock refuses: a block whose reply cannot be opened must not
     /// leave the house.
     pub fn insert(&mut self, now: Instant, id: SurbId, keys: SurbKeys) -> Result<(), StockFull> {
+        self.insert_for(now, SURB_TTL, id, keys)
+    }
+
+    /// As [`SurbStock::insert`], for a block whose hops forget their keys sooner.
+    pub fn insert_for(
+        &mut self,
+        now: Instant,
+        ttl: Duration,
+        id: SurbId,
+        keys: SurbKeys,
+    ) -> Result<(), StockFull> {
         if self.entries.len() >= self.entries_max || self.entries.contains_key(&id) {
             return Err(StockFull);
         }
-        let deadline = now + SURB_TTL;
+        let deadline = now + ttl.min(SURB_TTL);
         self.by_deadline.insert((deadline, id));
         let keys = Some(keys);
         self.entries.insert(id, Entry { deadline, keys });
@@ -93,5 +104,6 @@ impl SurbStock {
 #[error("the stock of reply keys is full")]
 pub struct StockFull;
 
-/// Mix keys live for hours and their grace for half an hour: a block that is older may meet a hop that has lost its key.
+/// Mix keys live for hours and their grace for half an hour: a block that is older may meet a hop that has lost its key. Where
+/// epochs are shorter, [`crate::topology::Topology::blocks_live`] says less.
 pub const SURB_TTL: Duration = Duration::from_secs(30 * 60);

@@ -11,6 +11,9 @@ const MESSAGE: &str = include_str!("../../../vectors/mixcodec/message.json");
 const FRAME: &str = include_str!("../../../vectors/mixcodec/frame.json");
 const CELL: &str = include_str!("../../../vectors/mailbox/cell.json");
 
+const DESCRIPTOR: &str = include_str!("../../../vectors/descriptor/descriptor.json");
+const ACTIVE_SET: &str = include_str!("../../../vectors/descriptor/active_set.json");
+
 /// Runs a whole file; every field of an output must be what the file says.
 fn check(file: &str, least: usize) {
     let file: Value = serde_json::from_str(file).unwrap();
@@ -101,6 +104,12 @@ fn objects_are_sealed_into_the_cells_of_the_oracle() {
         }
     }
     assert!(sealed >= 6, "{sealed} cells");
+}
+
+#[test]
+fn descriptor_vectors() {
+    check(DESCRIPTOR, 60);
+    check(ACTIVE_SET, 12);
 }
 
 #[test]

@@ -85,16 +85,14 @@ impl World {
             key[1] = n as u8;
             let key = SecretKey::from_bytes(key);
             let statement = Statement {
-                epoch: 0,
                 address: Some(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 4000 + n as u16)),
-                transport: Transport::Tcp,
-                mix_key: key.public(),
                 capabilities: Capabilities {
                     relay: role == Role::Relay,
                     bridge: role == Role::Service,
                     mailbox: role == Role::Service,
                 },
                 gateway_key: (role == Role::Service).then_some([1; 32]),
+                ..Statement::new(0, key.public())
             };
             let descriptor = Descriptor::sign(statement, &identity).unwrap();
             plans.push((role, key, descriptor));

@@ -143,16 +143,14 @@ impl Net {
 
 fn plan(n: u8, role: Role, at: SocketAddrV4) -> Plan {
     let statement = Statement {
-        epoch: 0,
         address: Some(at),
-        transport: Transport::Tcp,
-        mix_key: mix_key(n).public(),
         capabilities: Capabilities {
             relay: role == Role::Relay,
             bridge: role == Role::Service,
             mailbox: false,
         },
         gateway_key: (role == Role::Service).then_some([1; 32]),
+        ..Statement::new(0, mix_key(n).public())
     };
     let descriptor = Descriptor::sign(statement, &identity(n)).unwrap();
     Plan {
