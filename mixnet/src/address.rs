@@ -25,14 +25,22 @@ pub enum Transport {
 }
 
 impl Transport {
-    fn to_byte(self) -> u8 {
+    /// Its name in texts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Quic => "quic",
+        }
+    }
+
+    pub(crate) fn to_byte(self) -> u8 {
         match self {
             Self::Tcp => 0,
             Self::Quic => 1,
         }
     }
 
-    fn from_byte(byte: u8) -> Result<Self, AddressError> {
+    pub(crate) fn from_byte(byte: u8) -> Result<Self, AddressError> {
         match byte {
             0 => Ok(Self::Tcp),
             1 => Ok(Self::Quic),
@@ -49,6 +57,12 @@ impl Transport {
 pub struct PeerKey([u8; PEER_KEY_LEN]);
 
 impl PeerKey {
+    /// The key of the peer whose libp2p identity is this secret; none if the 32 bytes are no secret key.
+    pub fn of_identity(identity: &[u8; 32]) -> Option<Self> {
+        let secret = secp256k1::SecretKey::from_secret_bytes(*identity).ok()?;
+        Self::from_bytes(secret.public_key().serialize()).ok()
+    }
+
     /// From the 33 bytes of a compressed key.
     pub fn from_bytes(bytes: [u8; PEER_KEY_LEN]) -> Result<Self, AddressError> {
         match bytes[0] {

@@ -85,7 +85,7 @@ impl Capabilities {
         Ok(known)
     }
 
-    fn names(self) -> Vec<String> {
+    pub(crate) fn names(self) -> Vec<&'static str> {
         [
             (self.relay, "relay"),
             (self.bridge, "bridge"),
@@ -93,7 +93,7 @@ impl Capabilities {
         ]
         .into_iter()
         .filter(|(offered, _)| *offered)
-        .map(|(_, name)| name.to_owned())
+        .map(|(_, name)| name)
         .collect()
     }
 
@@ -378,9 +378,7 @@ fn check(peer: &PeerKey, statement: &Statement, proof: Proof) -> Result<(), Desc
 }
 
 fn peer_of(identity: &[u8; 32]) -> Result<PeerKey, DescriptorError> {
-    let secret = secp256k1::SecretKey::from_secret_bytes(*identity)
-        .map_err(|_| DescriptorError::BadIdentity)?;
-    PeerKey::from_bytes(secret.public_key().serialize()).map_err(|_| DescriptorError::BadIdentity)
+    PeerKey::of_identity(identity).ok_or(DescriptorError::BadIdentity)
 }
 
 fn digest(signed: &[u8]) -> [u8; 32] {

@@ -37,6 +37,7 @@ use crate::address::{Address, AddressPolicy, PeerKey};
 use crate::descriptor::{Descriptor, Proof, Statement};
 use crate::epoch::Epochs;
 use crate::epoch::keyring::{KeyOutput, KeyRing};
+use crate::limits::PeerRates;
 use crate::node::ClockOff;
 use crate::now::Now;
 
@@ -44,7 +45,9 @@ pub use self::port::{AskId, Config, Contact, Input, Mode, Output, Profile, Statu
 
 use self::active::{ActiveSet, Root};
 use self::fetch::Fetch;
-use self::limits::{GIFTS_BURST, GIFTS_PER_SECOND, REQUESTS_BURST, REQUESTS_PER_SECOND, Rates};
+use self::limits::{
+    CLOCKS_MIN, GIFTS_BURST, GIFTS_PER_SECOND, PEERS_MAX, REQUESTS_BURST, REQUESTS_PER_SECOND,
+};
 use self::limits::{ROUND_BUSY, ROUND_BUSY_PART, ROUND_QUIET, ROUND_QUIET_PART, SEEDS_MAX};
 use self::registry::{Admission, Registry};
 use self::round::Round;
@@ -95,8 +98,10 @@ pub struct Directory {
     next_round: Instant,
     next_fetch: Instant,
     next_save: Instant,
-    /// Something was learned: sets are reckoned anew, and the snapshot is old.
-    dirty: (bool, bool),
+    /// Something was learned since the sets were reckoned.
+    sets_stale: bool,
+    /// Something was learned since the last snapshot.
+    unsaved: bool,
     /// When the wall clock brings the next change.
     next_change: Instant,
     epoch: u32,
@@ -105,8 +110,8 @@ pub struct Directory {
     /// The epoch and root that the node was given.
     shown: Option<(u32, Root)>,
     forwarded: Forwarded,
-    requests: Rates,
-    gifts: Rates,
+    requests: PeerRates,
+    gifts: PeerRates,
     rounds: u64,
     unanswered: u32,
     admitted: u64,
@@ -129,7 +134,7 @@ impl Directory {
     /// A directory that starts now; none if the identity is no secret key.
     pub fn new(config: Config, now: Now) -> Option<Self> {
         let mut rng = ChaCha20Rng::from_seed(config.seed);
-        let own = own_key(&config.identity)?;
+        let own = PeerKey::of_identity(&config.identity)?;
         let epoch = config.epochs.at(now.unix_ms);
         let key_rng = ChaCha20Rng::from_rng(&mut rng);
         let proof = match config.profile.capabilities.serves() {
@@ -161,14 +166,15 @@ impl Directory {
             next_round: now.mono,
             next_fetch: now.mono,
             next_save: now.mono,
-            dirty: (true, false),
+            sets_stale: true,
+            unsaved: false,
             next_change: now.mono,
             epoch,
             announced: None,
             shown: None,
             forwarded: Forwarded::default(),
-            requests: Rates::new(REQUESTS_PER_SECOND, REQUESTS_BURST),
-            gifts: Rates::new(GIFTS_PER_SECOND, GIFTS_BURST),
+            requests: PeerRates::new(REQUESTS_PER_SECOND, REQUESTS_BURST, PEERS_MAX),
+            gifts: PeerRates::new(GIFTS_PER_SECOND, GIFTS_BURST, PEERS_MAX),
             rounds: 0,
             unanswered: 0,
             admitted: 0,
@@ -195,7 +201,7 @@ impl Directory {
         }
     }
 
-    /// Whether the first place of a contact is one that this node dials.
+    /// Whether this node dials all places of a contact.
     fn may_dial(&self, contact: &Contact) -> bool {
         contact.places.iter().all(|place| match place.at {
             std::net::SocketAddr::V4(at) => {
@@ -263,13 +269,6 @@ impl Directory {
         self.outputs.pop_front()
     }
 
-    /// Takes back what was taken out and cannot be done yet; it comes again first.
-    pub fn put_back(&mut self, outputs: Vec<Output>) {
-        for output in outputs.into_iter().rev() {
-            self.outputs.push_front(output);
-        }
-    }
-
     /// When [`Directory::handle`] has something to do, whatever else happens.
     pub fn next_deadline(&self) -> Instant {
         let round = match (&self.round, self.mode) {
@@ -277,7 +276,7 @@ impl Directory {
             (None, Mode::Full) => Some(self.next_round),
             (None, Mode::Light) => None,
         };
-        let save = self.dirty.1.then_some(self.next_save);
+        let save = self.unsaved.then_some(self.next_save);
         round
             .into_iter()
             .chain(save)
@@ -297,8 +296,8 @@ impl Directory {
             self.run_rounds(now);
         }
         self.run_fetch(now);
-        if self.dirty.1 && self.next_save <= now.mono {
-            self.dirty.1 = false;
+        if self.unsaved && self.next_save <= now.mono {
+            self.unsaved = false;
             self.next_save = now.mono + self.pause(SAVE_EVERY, ROUND_QUIET_PART);
             self.outputs.push_back(Output::Save);
         }
@@ -328,7 +327,8 @@ impl Directory {
         self.sets.retain(|of, _| (first..=epoch + 1).contains(of));
         self.compared.retain(|of| *of >= first);
         self.client_fork = None;
-        self.dirty = (true, true);
+        self.sets_stale = true;
+        self.unsaved = true;
         self.next_round = self.next_round.min(now.mono + self.busy());
     }
 
@@ -344,7 +344,9 @@ impl Directory {
 
     /// Compares our clock with those of others: one that is wrong by more than the grace knows no keys.
     fn judge_clock(&mut self, now: Now) {
-        let ahead = self.voices.clock_ahead(self.contacts().count());
+        let ahead = self
+            .voices
+            .clock_ahead(self.contacts().take(CLOCKS_MIN).count());
         let grace = self.epochs.grace().as_secs();
         let off = ahead
             .filter(|seconds| seconds.unsigned_abs() > grace)
@@ -352,7 +354,7 @@ impl Directory {
         if off.is_some() != self.clock_off.is_some() {
             self.outputs.push_back(Output::ClockOff(off));
             self.shown = None;
-            self.dirty.0 = true;
+            self.sets_stale = true;
             self.next_round = self.next_round.min(now.mono + self.busy());
         }
         self.clock_off = off;
@@ -396,12 +398,13 @@ impl Directory {
 
     /// Something in the registry is new: others should hear of it soon.
     fn learned(&mut self, now: Now) {
-        self.dirty = (true, true);
+        self.sets_stale = true;
+        self.unsaved = true;
         self.next_round = self.next_round.min(now.mono + self.busy());
     }
 
-    /// Takes in descriptors that somebody gave; says whether one was new.
-    fn take(&mut self, now: Now, descriptors: &[Vec<u8>]) -> bool {
+    /// Takes in descriptors that somebody gave.
+    fn take(&mut self, now: Now, descriptors: &[Vec<u8>]) {
         let mut news = false;
         for bytes in descriptors {
             match self.registry.admit(bytes, self.epoch) {
@@ -418,7 +421,6 @@ impl Directory {
         if news {
             self.learned(now);
         }
-        news
     }
 
     /// What this node says of itself to those who ask for the root of `epoch`.
@@ -552,11 +554,6 @@ fn rounded(per_second: u64) -> u16 {
         0 => 0,
         some => some.next_power_of_two() as u16,
     }
-}
-
-fn own_key(identity: &[u8; 32]) -> Option<PeerKey> {
-    let secret = secp256k1::SecretKey::from_secret_bytes(*identity).ok()?;
-    PeerKey::from_bytes(secret.public_key().serialize()).ok()
 }
 
 /// How often what is known is written to the disk, if it changed.

@@ -25,7 +25,7 @@ use std::time::Instant;
 use crate::address::PeerKey;
 use crate::error::DropReason;
 use crate::geometry::HOPS;
-use crate::limits::NeighbourRates;
+use crate::limits::PeerRates;
 use crate::replay::{Fingerprint, Replay, ReplayError, ReplayStore, ReplayTag};
 use crate::sphinx::{Packet, Peeled, PublicKey, SecretKey, admit, alpha};
 
@@ -123,7 +123,7 @@ impl fmt::Debug for Batch {
 
 /// The keys of a node with their replay stores, and the rates of its neighbours.
 pub struct Intake {
-    rates: NeighbourRates,
+    rates: PeerRates,
     /// The newest first.
     keys: Vec<Slot>,
 }
@@ -138,7 +138,7 @@ impl Intake {
     /// An intake with one key that has seen nothing, or what was restored into `store`.
     pub fn new(key: SecretKey, store: ReplayStore) -> Self {
         let mut intake = Self {
-            rates: NeighbourRates::new(),
+            rates: PeerRates::of_neighbours(),
             keys: Vec::with_capacity(KEYS_MAX),
         };
         intake.install(key, store);
@@ -171,7 +171,7 @@ impl Intake {
     /// Peels one packet into `batch`.
     pub fn take(&mut self, received: Received, batch: &mut Batch) {
         let Received { from, at, packet } = received;
-        let result = if self.rates.admit(at, from) {
+        let result = if self.rates.admit(at, from, 1) {
             self.peel(packet, &mut batch.records)
         } else {
             Err(DropReason::NeighbourRate)

@@ -54,6 +54,7 @@ pub mod now;
 pub mod preset;
 mod quality;
 pub mod replay;
+mod rest;
 mod schedule;
 pub mod send_queue;
 pub mod shape;

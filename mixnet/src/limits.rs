@@ -121,40 +121,54 @@ pub const MEMORY_SHARE_MAX: f64 = 0.9;
 /// Time in which a stopping node sends what it holds.
 pub const SHUTDOWN_MAX: Duration = Duration::from_secs(3);
 
-/// The rate limit of every neighbour.
-pub(crate) struct NeighbourRates {
+/// A rate for each peer.
+pub(crate) struct PeerRates {
+    gap: Duration,
+    burst: u32,
+    peers_max: usize,
     arrivals: BTreeMap<PeerKey, Instant>,
 }
 
-impl NeighbourRates {
-    pub(crate) fn new() -> Self {
+impl PeerRates {
+    /// `per_second` for long and `burst` at once; so many peers are remembered at most.
+    pub(crate) fn new(per_second: u32, burst: u32, peers_max: usize) -> Self {
         Self {
+            gap: Duration::from_secs(1) / per_second,
+            burst,
+            peers_max,
             arrivals: BTreeMap::new(),
         }
     }
 
-    /// Whether a packet of `from` at `now` is within its rate.
-    pub(crate) fn admit(&mut self, now: Instant, from: PeerKey) -> bool {
-        let gap = Duration::from_secs(1) / NEIGHBOUR_RATE_PER_SECOND;
-        let tolerance = gap * (NEIGHBOUR_BURST - 1);
+    /// The packets of every neighbour.
+    pub(crate) fn of_neighbours() -> Self {
+        Self::new(
+            NEIGHBOUR_RATE_PER_SECOND,
+            NEIGHBOUR_BURST,
+            NEIGHBOURS_REMEMBERED_MAX,
+        )
+    }
+
+    /// Whether `count` more of `from` at `now` are within its rate; if so they are counted.
+    pub(crate) fn admit(&mut self, now: Instant, from: PeerKey, count: u32) -> bool {
         if !self.arrivals.contains_key(&from) && !self.make_room(now) {
             return false;
         }
         let due = self.arrivals.entry(from).or_insert(now);
-        let arrival = (*due).max(now);
-        if arrival.duration_since(now) > tolerance {
+        let after = (*due).max(now) + self.gap * count;
+        if after.duration_since(now) > self.gap * self.burst {
             return false;
         }
-        *due = arrival + gap;
+        *due = after;
         true
     }
 
     /// Forgets full buckets when the table is full. False when none could be forgotten.
     fn make_room(&mut self, now: Instant) -> bool {
-        if self.arrivals.len() >= NEIGHBOURS_REMEMBERED_MAX {
+        if self.arrivals.len() >= self.peers_max {
             self.arrivals.retain(|_, due| *due > now);
         }
-        self.arrivals.len() < NEIGHBOURS_REMEMBERED_MAX
+        self.arrivals.len() < self.peers_max
     }
 }
 
@@ -169,31 +183,31 @@ mod tests {
     #[test]
     fn burst_then_rate() {
         let start = Instant::now();
-        let mut rates = NeighbourRates::new();
-        let burst = (0..2000).filter(|_| rates.admit(start, peer(1))).count();
+        let mut rates = PeerRates::of_neighbours();
+        let burst = (0..2000).filter(|_| rates.admit(start, peer(1), 1)).count();
         assert_eq!(burst, NEIGHBOUR_BURST as usize);
         // After one second the bucket has room for one second's rate, and no more.
         let later = start + Duration::from_secs(1);
-        let after = (0..2000).filter(|_| rates.admit(later, peer(1))).count();
+        let after = (0..2000).filter(|_| rates.admit(later, peer(1), 1)).count();
         assert_eq!(after, NEIGHBOUR_RATE_PER_SECOND as usize);
     }
 
     #[test]
     fn a_flooder_does_not_touch_others() {
         let start = Instant::now();
-        let mut rates = NeighbourRates::new();
-        while rates.admit(start, peer(1)) {}
-        assert!(rates.admit(start, peer(2)));
+        let mut rates = PeerRates::of_neighbours();
+        while rates.admit(start, peer(1), 1) {}
+        assert!(rates.admit(start, peer(2), 1));
     }
 
     #[test]
     fn a_full_table_refuses_strangers_until_buckets_are_full_again() {
         let start = Instant::now();
-        let mut rates = NeighbourRates::new();
+        let mut rates = PeerRates::of_neighbours();
         for n in 0..NEIGHBOURS_REMEMBERED_MAX {
-            assert!(rates.admit(start, peer(n as u16 + 1)));
+            assert!(rates.admit(start, peer(n as u16 + 1), 1));
         }
-        assert!(!rates.admit(start, peer(9000)));
-        assert!(rates.admit(start + Duration::from_secs(1), peer(9000)));
+        assert!(!rates.admit(start, peer(9000), 1));
+        assert!(rates.admit(start + Duration::from_secs(1), peer(9000), 1));
     }
 }

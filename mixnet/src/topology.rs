@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn the_kept_relays_are_bounded_and_differ_from_node_to_node() {
-        let many = (1..=CONNECTIONS_KEPT_MAX as u16 + 2)
+        let many = (1..=CONNECTIONS_KEPT_MAX as u16 + 40)
             .map(|n| node(n, true))
             .collect();
         let network = Topology::new(many, ANYWHERE).unwrap();

@@ -2,19 +2,15 @@
 """Writes vectors/descriptor/*.json: `python3 descriptor_vectors.py DIRECTORY`. The same bytes every time.
 
 An independent reading of docs/mixnet-protocol.md, "Descriptors" and "The active set": SHA-256 from the standard library, secp256k1
-written out here. Inputs come from SHA-256 of a label.
+from whisper_vectors.py. Inputs come from SHA-256 of a label.
 """
 import hashlib
 import json
 import sys
 from pathlib import Path
 
-P = 2**256 - 2**32 - 977
-N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-G = (
-    0x79BE667EF9DCBBAC55A06295CE870B07029BFCDB2DCE28D959F2815B16F81798,
-    0x483ADA7726A3C4655DA4FBFC0E1108A8FD17B448A68554199C47D08FFB10D4B8,
-)
+from whisper_vectors import N, G, multiply
+
 RELAY, BRIDGE, MAILBOX = 1, 2, 4
 BITS = 16
 
@@ -31,34 +27,12 @@ def random(label):
     return sha(b"ferry/descriptor/", label.encode())
 
 
-def plus(a, b):
-    if a is None or b is None:
-        return a or b
-    if a[0] == b[0]:
-        if (a[1] + b[1]) % P == 0:
-            return None
-        slope = 3 * a[0] * a[0] * pow(2 * a[1], -1, P)
-    else:
-        slope = (b[1] - a[1]) * pow(b[0] - a[0], -1, P)
-    x = (slope * slope - a[0] - b[0]) % P
-    return x, (slope * (a[0] - x) - a[1]) % P
-
-
-def times(number, point=G):
-    total = None
-    while number:
-        if number & 1:
-            total = plus(total, point)
-        point, number = plus(point, point), number >> 1
-    return total
-
-
 class Node:
     """An identity with its proof of admission."""
 
     def __init__(self, name):
         self.secret = int.from_bytes(random("identity " + name), "big") % N
-        x, y = times(self.secret)
+        x, y = multiply(self.secret, G)
         self.peer = bytes([2 + (y & 1)]) + be(x, 32)
         self.nonce = self.search(lambda zeros: zeros >= BITS)
 
@@ -71,7 +45,7 @@ class Node:
     def sign(self, signed, high=False, domain=b"ferry mix descriptor"):
         digest = sha(domain, signed)
         k = int.from_bytes(sha(be(self.secret, 32), digest), "big") % N
-        r = times(k)[0] % N
+        r = multiply(k, G)[0] % N
         s = pow(k, -1, N) * (int.from_bytes(digest, "big") + r * self.secret) % N
         if (s > N // 2) != high:
             s = N - s

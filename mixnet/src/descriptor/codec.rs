@@ -10,6 +10,7 @@ use super::{
     PLACES_MAX, Place, Proof, SIGNATURE_LEN, Statement, VERSION,
 };
 use crate::address::{PEER_KEY_LEN, PeerKey, Transport};
+use crate::rest::{EndsEarly, Rest};
 use crate::sphinx::PublicKey;
 
 /// Everything up to the gateway key: what every descriptor has.
@@ -26,7 +27,7 @@ pub(super) fn signed_bytes(peer: &PeerKey, statement: &Statement, proof: Proof) 
     bytes.extend(statement.serial.to_be_bytes());
     bytes.extend(peer.as_bytes());
     bytes.extend(address.ip().octets());
-    bytes.push(transport_byte(statement.transport));
+    bytes.push(statement.transport.to_byte());
     bytes.extend(address.port().to_be_bytes());
     bytes.extend(statement.mix_key.as_bytes());
     bytes.extend(
@@ -41,7 +42,7 @@ pub(super) fn signed_bytes(peer: &PeerKey, statement: &Statement, proof: Proof) 
     bytes.extend(statement.gateway_key.iter().flatten());
     bytes.push(statement.places.len().min(PLACES_MAX) as u8);
     for place in statement.places.iter().take(PLACES_MAX) {
-        let kind = transport_byte(place.transport);
+        let kind = place.transport.to_byte();
         match place.at.ip() {
             IpAddr::V4(ip) => {
                 bytes.push(kind);
@@ -63,16 +64,15 @@ pub(super) fn read(bytes: &[u8]) -> Result<Descriptor, DescriptorError> {
     if !(DESCRIPTOR_LEN_MIN..=DESCRIPTOR_LEN_MAX).contains(&given) {
         return Err(DescriptorError::Length(given));
     }
-    let mut rest = Rest { bytes, given };
-    let [version] = rest.take()?;
+    let mut rest = Rest::new(bytes);
+    let version = rest.byte()?;
     if version != VERSION {
         return Err(DescriptorError::Version(version));
     }
     let (epoch, serial) = (rest.u32()?, rest.u32()?);
     let peer = PeerKey::from_bytes(rest.take()?).map_err(|_| DescriptorError::BadPeer)?;
     let ip = Ipv4Addr::from(rest.take::<4>()?);
-    let [transport] = rest.take()?;
-    let transport = transport_from(transport)?;
+    let transport = transport_from(rest.byte()?)?;
     let address = SocketAddrV4::new(ip, rest.u16()?);
     let address = (address != NOWHERE).then_some(address);
     let mix_key = PublicKey::from_bytes(rest.take()?);
@@ -85,13 +85,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Descriptor, DescriptorError> {
         true => Some(rest.take()?),
         false => None,
     };
-    let [count] = rest.take()?;
+    let count = rest.byte()?;
     if usize::from(count) > PLACES_MAX {
         return Err(DescriptorError::TooManyPlaces(count.into()));
     }
     let places = (0..count).map(|_| rest.place()).collect::<Result<_, _>>()?;
     let signature = rest.take::<SIGNATURE_LEN>()?;
-    if !rest.bytes.is_empty() {
+    if rest.len() > 0 {
         return Err(DescriptorError::Length(given));
     }
     let statement = Statement {
@@ -115,40 +115,16 @@ pub(super) fn peek(bytes: &[u8]) -> Option<(PeerKey, u32, u32)> {
     if !(DESCRIPTOR_LEN_MIN..=DESCRIPTOR_LEN_MAX).contains(&bytes.len()) {
         return None;
     }
-    let given = bytes.len();
-    let mut rest = Rest { bytes, given };
-    let [version] = rest.take().ok()?;
+    let mut rest = Rest::new(bytes);
+    let version = rest.byte().ok()?;
     let (epoch, serial) = (rest.u32().ok()?, rest.u32().ok()?);
     let peer = PeerKey::from_bytes(rest.take().ok()?).ok()?;
     (version == VERSION).then_some((peer, epoch, serial))
 }
 
-/// What is not read yet.
-struct Rest<'a> {
-    bytes: &'a [u8],
-    given: usize,
-}
-
 impl Rest<'_> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], DescriptorError> {
-        let (taken, rest) = self
-            .bytes
-            .split_first_chunk()
-            .ok_or(DescriptorError::Length(self.given))?;
-        self.bytes = rest;
-        Ok(*taken)
-    }
-
-    fn u16(&mut self) -> Result<u16, DescriptorError> {
-        self.take().map(u16::from_be_bytes)
-    }
-
-    fn u32(&mut self) -> Result<u32, DescriptorError> {
-        self.take().map(u32::from_be_bytes)
-    }
-
     fn place(&mut self) -> Result<Place, DescriptorError> {
-        let [kind] = self.take()?;
+        let kind = self.byte()?;
         let transport = transport_from(kind & !KIND_IPV6)?;
         let ip: IpAddr = match kind & KIND_IPV6 {
             0 => Ipv4Addr::from(self.take::<4>()?).into(),
@@ -159,19 +135,14 @@ impl Rest<'_> {
     }
 }
 
-fn transport_byte(transport: Transport) -> u8 {
-    match transport {
-        Transport::Tcp => 0,
-        Transport::Quic => 1,
+impl From<EndsEarly> for DescriptorError {
+    fn from(EndsEarly { given }: EndsEarly) -> Self {
+        Self::Length(given)
     }
 }
 
 fn transport_from(byte: u8) -> Result<Transport, DescriptorError> {
-    match byte {
-        0 => Ok(Transport::Tcp),
-        1 => Ok(Transport::Quic),
-        other => Err(DescriptorError::UnknownTransport(other.to_string())),
-    }
+    Transport::from_byte(byte).map_err(|_| DescriptorError::UnknownTransport(byte.to_string()))
 }
 
 /// The kind of a place is its transport's byte, and this bit for IPv6.

@@ -118,13 +118,18 @@ impl From<&Descriptor> for Written {
             serial: statement.serial,
             peer: hex::encode(descriptor.peer.as_bytes()),
             address: statement.address,
-            transport: transport_name(statement.transport).to_owned(),
+            transport: statement.transport.name().to_owned(),
             places: statement.places.iter().map(WrittenPlace::from).collect(),
             mix_key: hex::encode(statement.mix_key.as_bytes()),
             next_mix_key: statement
                 .next_mix_key
                 .map(|key| hex::encode(key.as_bytes())),
-            capabilities: statement.capabilities.names(),
+            capabilities: statement
+                .capabilities
+                .names()
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
             capacity: statement.capacity,
             load: statement.load,
             gateway_key: statement.gateway_key.map(hex::encode),
@@ -137,7 +142,7 @@ impl From<&Descriptor> for Written {
 impl From<&Place> for WrittenPlace {
     fn from(place: &Place) -> Self {
         Self {
-            transport: transport_name(place.transport).to_owned(),
+            transport: place.transport.name().to_owned(),
             address: place.at,
         }
     }
@@ -164,7 +169,7 @@ impl Written {
             serial: self.serial,
             address: self.address,
             transport: transport(&self.transport)?,
-            places: places.collect::<Result<_, _>>()?,
+            places: places.collect::<Result<_, DescriptorError>>()?,
             mix_key: PublicKey::from_bytes(bytes("mix_key", &self.mix_key)?),
             next_mix_key: optional("next_mix_key", self.next_mix_key.as_deref())?
                 .map(PublicKey::from_bytes),
@@ -175,13 +180,6 @@ impl Written {
         };
         let signature = bytes("signature", &self.signature)?;
         Descriptor::admit(peer, statement, Proof(self.proof), signature)
-    }
-}
-
-fn transport_name(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Tcp => "tcp",
-        Transport::Quic => "quic",
     }
 }
 

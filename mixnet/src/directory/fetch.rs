@@ -167,7 +167,7 @@ impl Directory {
         let known = self.sets.get(&fetch.epoch).map(|set| *set.root());
         if known == Some(*root) {
             self.client_fork = None;
-            if answers >= SOURCES.min(self.contacts().count()) {
+            if answers >= self.contacts().take(SOURCES).count() {
                 self.compared.insert(fetch.epoch);
             }
             return self.fetch_later(now, fetch.epoch, false);
@@ -262,7 +262,7 @@ impl Directory {
             Ok(set) => {
                 self.client_fork = None;
                 self.sets.insert(epoch, set);
-                self.dirty.1 = true;
+                self.unsaved = true;
                 self.fetch_later(now, epoch, true);
             }
             Err(error) => {
@@ -283,7 +283,7 @@ impl Directory {
         let Some(set) = self.sets.get(&epoch) else {
             return self.fetch_again(now);
         };
-        let unsure = !self.compared.contains(&epoch) && self.contacts().count() > 1;
+        let unsure = !self.compared.contains(&epoch) && self.contacts().nth(1).is_some();
         let missing = self
             .needed(now)
             .any(|needed| !self.sets.contains_key(&needed));

@@ -1,9 +1,6 @@
-//! Bounds of the directory, and the rate at which one peer may use it.
+//! Bounds of the directory.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
-
-use crate::address::PeerKey;
+use std::time::Duration;
 
 // ---- Our bounds: what is kept ----
 
@@ -79,37 +76,3 @@ pub const GIFTS_PER_SECOND: u32 = 64;
 
 /// Answers to requests that are still being sent, of all peers together.
 pub const ANSWERS_MAX: usize = 256;
-
-/// A rate for each peer (generic cell rate, as for packets).
-pub(super) struct Rates {
-    gap: Duration,
-    burst: u32,
-    due: BTreeMap<PeerKey, Instant>,
-}
-
-impl Rates {
-    pub(super) fn new(per_second: u32, burst: u32) -> Self {
-        Self {
-            gap: Duration::from_secs(1) / per_second,
-            burst,
-            due: BTreeMap::new(),
-        }
-    }
-
-    /// Whether `count` more of `from` are within its rate; if so they are counted.
-    pub(super) fn admit(&mut self, now: Instant, from: PeerKey, count: u32) -> bool {
-        if !self.due.contains_key(&from) && self.due.len() >= PEERS_MAX {
-            self.due.retain(|_, due| *due > now);
-            if self.due.len() >= PEERS_MAX {
-                return false;
-            }
-        }
-        let due = self.due.entry(from).or_insert(now);
-        let after = (*due).max(now) + self.gap * count;
-        if after.saturating_duration_since(now) > self.gap * self.burst {
-            return false;
-        }
-        *due = after;
-        true
-    }
-}

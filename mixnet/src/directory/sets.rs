@@ -31,12 +31,12 @@ impl Directory {
     pub(super) fn reckon(&mut self, now: Now) {
         for epoch in self.needed(now) {
             let missing = !self.sets.contains_key(&epoch);
-            if (self.dirty.0 || missing) && !self.adopts(epoch) {
+            if (self.sets_stale || missing) && !self.adopts(epoch) {
                 let set = ActiveSet::select(&self.registry, epoch);
                 self.sets.insert(epoch, set);
             }
         }
-        self.dirty.0 = false;
+        self.sets_stale = false;
         let own = self.root(now, self.epoch);
         let heard = self.voices.fork(self.epoch, own);
         self.fork = self.client_fork.clone().or(heard);

@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::limits::REGISTRY_MAX;
 use crate::descriptor::{DESCRIPTOR_LEN_MAX, Descriptor};
+use crate::rest::{EndsEarly, Rest};
 
 /// What is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,27 +54,24 @@ impl Snapshot {
         if check != &found[..CHECK_LEN] {
             return Err(SnapshotError::Damaged);
         }
-        let mut rest = rest;
-        let (epoch, watching_since) = (u32_of(&mut rest)?, u32_of(&mut rest)?);
-        let count = u32_of(&mut rest)? as usize;
+        let mut rest = Rest::new(rest);
+        let (epoch, watching_since) = (rest.u32()?, rest.u32()?);
+        let count = rest.u32()? as usize;
         if count > KNOWN_MAX {
             return Err(SnapshotError::Damaged);
         }
         let mut known = Vec::new();
         for _ in 0..count {
-            let since = u32_of(&mut rest)?;
-            let (len, more) = rest.split_first_chunk().ok_or(SnapshotError::Damaged)?;
-            let len = usize::from(u16::from_be_bytes(*len));
+            let since = rest.u32()?;
+            let len = usize::from(rest.u16()?);
             if len > DESCRIPTOR_LEN_MAX {
                 return Err(SnapshotError::Damaged);
             }
-            let (bytes, more) = more.split_at_checked(len).ok_or(SnapshotError::Damaged)?;
-            rest = more;
-            if let Ok(descriptor) = Descriptor::from_bytes(bytes) {
+            if let Ok(descriptor) = Descriptor::from_bytes(rest.slice(len)?) {
                 known.push((since, descriptor));
             }
         }
-        if !rest.is_empty() {
+        if rest.len() > 0 {
             return Err(SnapshotError::Damaged);
         }
         Ok(Self {
@@ -84,10 +82,10 @@ impl Snapshot {
     }
 }
 
-fn u32_of(rest: &mut &[u8]) -> Result<u32, SnapshotError> {
-    let (taken, more) = rest.split_first_chunk().ok_or(SnapshotError::Damaged)?;
-    *rest = more;
-    Ok(u32::from_be_bytes(*taken))
+impl From<EndsEarly> for SnapshotError {
+    fn from(_: EndsEarly) -> Self {
+        Self::Damaged
+    }
 }
 
 /// Why a file is not read.

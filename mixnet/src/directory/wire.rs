@@ -21,6 +21,7 @@ use super::active::{Root, Standing};
 use super::registry::{BUCKETS, BucketHash, Mention};
 use crate::address::{PEER_KEY_LEN, PeerKey};
 use crate::descriptor::{DESCRIPTOR_LEN_MAX, DESCRIPTOR_LEN_MIN};
+use crate::rest::{EndsEarly, Rest};
 
 // ---- Our bounds ----
 
@@ -158,7 +159,7 @@ impl Request {
 
     /// Reads a message behind its length.
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        let mut rest = Rest(bytes);
+        let mut rest = Rest::new(bytes);
         let request = match rest.byte()? {
             HELLO => Self::Hello {
                 state: rest.state()?,
@@ -167,7 +168,7 @@ impl Request {
             SUMMARY => Self::Summary {
                 from: rest.byte()?,
                 buckets: (0..BUCKETS)
-                    .map(|_| rest.take())
+                    .map(|_| rest.take().map_err(WireError::from))
                     .collect::<Result<_, _>>()?,
             },
             SWAP => Self::Swap {
@@ -230,11 +231,11 @@ impl Response {
 
     /// Reads a message behind its length.
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        let mut rest = Rest(bytes);
+        let mut rest = Rest::new(bytes);
         let response = match rest.byte()? {
             STATE => Self::State(rest.state()?),
             ENTRIES => Self::Entries {
-                buckets: rest.list(BUCKETS, Rest::byte)?,
+                buckets: rest.list(BUCKETS, |rest| Ok(rest.byte()?))?,
                 mentions: rest.list(MENTIONS_MAX, Rest::mention)?,
             },
             DESCRIPTORS => Self::Descriptors(rest.list(ANSWER_MAX, Rest::descriptor)?),
@@ -290,28 +291,7 @@ fn put_descriptors(out: &mut Vec<u8>, descriptors: &[Vec<u8>]) {
     }
 }
 
-/// What is not read yet.
-struct Rest<'a>(&'a [u8]);
-
 impl Rest<'_> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
-        let (taken, rest) = self.0.split_first_chunk().ok_or(WireError::Short)?;
-        self.0 = rest;
-        Ok(*taken)
-    }
-
-    fn byte(&mut self) -> Result<u8, WireError> {
-        self.take::<1>().map(|[byte]| byte)
-    }
-
-    fn u16(&mut self) -> Result<u16, WireError> {
-        self.take().map(u16::from_be_bytes)
-    }
-
-    fn u32(&mut self) -> Result<u32, WireError> {
-        self.take().map(u32::from_be_bytes)
-    }
-
     fn list<T>(
         &mut self,
         max: usize,
@@ -360,16 +340,20 @@ impl Rest<'_> {
         if !(DESCRIPTOR_LEN_MIN..=DESCRIPTOR_LEN_MAX).contains(&len) {
             return Err(WireError::DescriptorLength(len));
         }
-        let (bytes, rest) = self.0.split_at_checked(len).ok_or(WireError::Short)?;
-        self.0 = rest;
-        Ok(bytes.to_vec())
+        Ok(self.slice(len)?.to_vec())
     }
 
     fn end(self) -> Result<(), WireError> {
-        match self.0.len() {
+        match self.len() {
             0 => Ok(()),
             more => Err(WireError::Trailing(more)),
         }
+    }
+}
+
+impl From<EndsEarly> for WireError {
+    fn from(_: EndsEarly) -> Self {
+        Self::Short
     }
 }
 

@@ -124,15 +124,7 @@ mod tests {
     use super::*;
 
     fn ring(found: BTreeMap<u32, SecretKey>) -> KeyRing {
-        KeyRing::new(
-            Epochs::default(),
-            found,
-            ChaCha20Rng::from_seed([found_seed(); 32]),
-        )
-    }
-
-    fn found_seed() -> u8 {
-        9
+        KeyRing::new(Epochs::default(), found, ChaCha20Rng::from_seed([9; 32]))
     }
 
     /// Runs a ring whose disk answers at once; says what was kept, installed and retired.

@@ -17,8 +17,7 @@ use crate::topology::Topology;
 /// The `count` first mailboxes of a box.
 pub fn mailboxes_of(topology: &Topology, id: &BoxId, count: usize) -> Vec<PeerKey> {
     let mut scored: Vec<([u8; 32], PeerKey)> = topology
-        .iter()
-        .filter(|descriptor| descriptor.capabilities().mailbox)
+        .mailboxes()
         .map(|descriptor| (score(id, &descriptor.peer()), descriptor.peer()))
         .collect();
     scored.sort_unstable();

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{MALFORMED, Refusal, bytes, refuse};
-use crate::address::{PeerKey, Transport};
-use crate::descriptor::{Capabilities, Descriptor, DescriptorError};
+use crate::address::PeerKey;
+use crate::descriptor::{Descriptor, DescriptorError};
 use crate::directory::active::{ActiveSet, SetError};
 
 /// Runs one vector. `None`: the kind is not one of descriptors.
@@ -29,13 +29,10 @@ fn run_descriptor(input: &Value) -> Result<Value, Refusal> {
         "serial": said.serial,
         "peer": hex::encode(descriptor.peer().as_bytes()),
         "address": said.address.map(|address| address.to_string()),
-        "transport": match said.transport {
-            Transport::Tcp => "tcp",
-            Transport::Quic => "quic",
-        },
+        "transport": said.transport.name(),
         "mix_key": hex::encode(said.mix_key.as_bytes()),
         "next_mix_key": said.next_mix_key.map(|key| hex::encode(key.as_bytes())),
-        "capabilities": names(said.capabilities),
+        "capabilities": said.capabilities.names(),
         "capacity": said.capacity,
         "load": said.load,
         "gateway_key": said.gateway_key.map(hex::encode),
@@ -58,17 +55,6 @@ fn run_active_set(input: &Value) -> Result<Value, Refusal> {
         "root": hex::encode(set.root()),
         "relays": set.relays_in_order().map(hex).collect::<Vec<_>>(),
     }))
-}
-
-fn names(capabilities: Capabilities) -> Vec<&'static str> {
-    let Capabilities {
-        relay,
-        bridge,
-        mailbox,
-    } = capabilities;
-    let all = [(relay, "relay"), (bridge, "bridge"), (mailbox, "mailbox")];
-    let offered = all.into_iter().filter(|(offered, _)| *offered);
-    offered.map(|(_, name)| name).collect()
 }
 
 impl From<DescriptorError> for Refusal {
