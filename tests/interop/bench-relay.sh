@@ -7,8 +7,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 port=${FERRY_BENCH_PORT:-42300}
 "$ferry" init --role whisper --dir "$work/ferry" --port-base "$port" >/dev/null
-# Made for the bench, the envelopes prove no work worth mentioning, and the node keeps to itself.
-run="exec '$ferry' run --dir '$work/ferry' --set whisper.min_pow=0 --set whisper.discovery=no --set log.level=error"
+# Made for the bench, the envelopes prove no work worth mentioning, and the node keeps to itself. It listens on loopback, where several
+# connections from one address are no attack.
+run="exec '$ferry' run --dir '$work/ferry' --set whisper.listen=127.0.0.1:$port --set whisper.min_pow=0 --set whisper.discovery=no --set log.level=error"
 "$driver" loadgen --rounds "${ROUNDS:-3}" ${ROWS:+--rows "$ROWS"} --out "$results/relay.json" \
   --node "geth=exec '$driver' gethpeer --min-pow 0 --max-peers 60 --verbosity 0" \
   --node "ferry=$run"
