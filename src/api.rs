@@ -6,16 +6,19 @@
 //! | `/v1/info` | version, identity, how each side does |
 //! | `/v1/peers` | Whisper and mixnet peers |
 //! | `/v1/messages/{hash}` | the life of one envelope |
+//! | `/v1/mix` | what leaves into the mixnet, and what loops say about relays and links |
+//! | `POST /v1/mix/window` | opens the window: `{"minutes":10}`, as JSON |
 //! | `/v1/limits` | every bound of the API |
 //! | `/metrics` | Prometheus |
 //!
-//! Everything is read-only. Errors are JSON: `{"error":{"code","message","what_to_do"}}`. Only this
+//! Everything else is read-only. Errors are JSON: `{"error":{"code","message","what_to_do"}}`. Only this
 //! file knows warp; a handler is a plain function from the [`View`] to an `Answer`.
 
 mod health;
 mod info;
 mod messages;
 mod metrics;
+mod mix;
 mod peers;
 
 use std::convert::Infallible;
@@ -31,6 +34,7 @@ use tokio::sync::{Semaphore, watch};
 use warp::http::{Response, StatusCode, header};
 use warp::{Filter, Rejection, Reply};
 
+use crate::control::Control;
 use crate::ledger::SharedLedger;
 use crate::metrics::Metrics;
 use crate::status::{SNAPSHOT_AGE_MAX, Snapshot};
@@ -38,7 +42,7 @@ use crate::status::{SNAPSHOT_AGE_MAX, Snapshot};
 /// Connections at once; more wait in the kernel's queue.
 pub const CONNECTIONS_MAX: usize = 64;
 
-/// Bytes of a request's body. No path reads one yet.
+/// Bytes of a request's body. The longest that is read says for how long a window is to be open.
 pub const BODY_MAX: u64 = 256 * 1024;
 
 /// A client that has not sent its headers by then is cut off, an idle connection too.
@@ -56,6 +60,8 @@ pub struct View {
     pub ledger: SharedLedger,
     /// The histograms.
     pub metrics: Arc<Metrics>,
+    /// What may be asked of the node.
+    pub control: Control,
 }
 
 impl View {
@@ -163,13 +169,36 @@ fn routes(
         .and(warp::path!("messages" / String))
         .and(view.clone())
         .map(|hash: String, view: View| messages::answer(&view, &hash));
+    let mix = v1
+        .and(warp::path!("mix"))
+        .and(view.clone())
+        .map(plain(mix::answer));
+    let window = v1
+        .and(warp::path!("mix" / "window"))
+        .and(warp::post())
+        // A web page of elsewhere cannot send this type without asking first, and it gets no answer to that.
+        .and(warp::header::exact_ignore_case(
+            "content-type",
+            "application/json",
+        ))
+        .and(warp::body::content_length_limit(BODY_MAX))
+        .and(warp::body::bytes())
+        .and(view.clone())
+        .then(|body, view: View| async move { mix::open_window(&view, body).await });
     let metrics = warp::path!("metrics").and(view).map(plain(metrics::answer));
     let paths = health.or(info).unify().or(peers).unify().or(limits).unify();
-    let paths = paths.or(messages).unify().or(metrics).unify();
-    guard().and(paths).recover(refuse)
+    let paths = paths
+        .or(messages)
+        .unify()
+        .or(metrics)
+        .unify()
+        .or(mix)
+        .unify();
+    let reads = guard().and(warp::get()).and(paths);
+    reads.or(guard().and(window)).unify().recover(refuse)
 }
 
-/// Only GET, only small bodies, only a Host that names this machine: a web page that a browser
+/// Only small bodies, only a Host that names this machine: a web page that a browser
 /// loaded from elsewhere can point a name of its own at 127.0.0.1, but it cannot change the Host.
 fn guard() -> impl Filter<Extract = (), Error = Rejection> + Clone + Send + Sync {
     let host = warp::header::optional::<String>("host");
@@ -186,10 +215,7 @@ fn guard() -> impl Filter<Extract = (), Error = Rejection> + Clone + Send + Sync
             _ => Ok(()),
         }
     });
-    local
-        .untuple_one()
-        .and(small.untuple_one())
-        .and(warp::get())
+    local.untuple_one().and(small.untuple_one())
 }
 
 /// Why a request is refused before it reaches a handler.
@@ -218,14 +244,14 @@ async fn refuse(rejection: Rejection) -> Result<Answer, Infallible> {
         None if rejection.find::<warp::reject::MethodNotAllowed>().is_some() => Answer::error(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
-            "this API is read-only",
-            "use GET",
+            "nothing at this path can be asked for like that",
+            "use GET; only /v1/mix/window takes POST, with Content-Type: application/json",
         ),
         None if rejection.is_not_found() => Answer::error(
             StatusCode::NOT_FOUND,
             "not_found",
             "there is nothing at this path",
-            "ask for /v1/health, /v1/info, /v1/peers, /v1/messages/{hash}, /v1/limits or /metrics",
+            "ask for /v1/health, /v1/info, /v1/peers, /v1/messages/{hash}, /v1/mix, /v1/limits or /metrics",
         ),
         None => Answer::error(
             StatusCode::BAD_REQUEST,

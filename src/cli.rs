@@ -18,6 +18,7 @@ mod send;
 mod sim;
 mod vectors;
 mod version;
+mod window;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,7 @@ enum Command {
     Sim(sim::Options),
     Vectors(vectors::Options),
     Version(version::Options),
+    Window(window::Options),
 }
 
 /// Reads the command line, runs the command and says how it ended.
@@ -77,6 +79,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Sim(options) => sim::run(&options),
         Command::Vectors(options) => vectors::run(&options),
         Command::Version(options) => version::run(&options),
+        Command::Window(options) => window::run(&options),
     }
 }
 

@@ -23,6 +23,7 @@ pub mod archive;
 pub mod cells;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod devnet;
 pub mod directory;
 pub mod exit;

@@ -83,7 +83,16 @@ metrics! {
     MIX_LOOPS Counter "mix_loops" Some("result"), "Loops that came back or got lost";
     MIX_DELAY_QUEUE Gauge "mix_delay_queue_len" None, "Packets that rest in the relay";
     MIX_FRAMES_QUEUED Gauge "mix_frames_queued" None, "Frames that wait for a slot of the payload clock";
-    MIX_RELAYS Gauge "mix_relays" Some("state"), "Relays of the list: known, usable";
+    MIX_ALARMS Counter "mix_loop_alarms" None, "Relays whose loops began to vanish";
+    MIX_ALARM Gauge "mix_loop_alarm" None, "1 while messages are held because loops vanish";
+    MIX_LOOP_LOSS Gauge "mix_loop_loss" None, "Share of the newest loops that did not come back";
+    MIX_LINKS_AVOIDED Gauge "mix_links_avoided" None, "Links between relays that paths leave out";
+    MIX_WINDOW_OPEN Gauge "mix_window_open" None, "1 while packets leave at the full rate";
+    MIX_REFUSING Gauge "mix_refusing" None, "1 while messages are refused for want of traffic";
+    MIX_DELAY_FACTOR Gauge "mix_delay_factor" None, "What the configured delays are multiplied by for want of traffic";
+    MIX_TRAFFIC Gauge "mix_traffic_packets_per_second" Some("source"), "Estimate of what enters the network: measured, reported, floor";
+    MIX_POOL Gauge "mix_pool_packets" None, "Packets that rest at a relay while one of this node does, estimated";
+    MIX_RELAYS Gauge "mix_relays" Some("state"), "Relays of the list: known, usable, avoided, alarmed";
     MIX_PEERS Gauge "mix_peers" None, "libp2p connections";
     MIX_SURBS Gauge "mix_surbs_outstanding" None, "Reply blocks of this node that are with others";
     BRIDGE_TRANSFERS Counter "bridge_transfers" Some("direction"), "Messages carried: to_whisper, to_mix";

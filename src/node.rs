@@ -32,6 +32,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use self::core::{Core, Watching};
 use crate::api::View;
 use crate::config::Settings;
+use crate::control::Control;
 use crate::directory::Directory;
 use crate::failure::StartError;
 use crate::identity::Identity;
@@ -41,6 +42,7 @@ use crate::metrics::Metrics;
 use crate::role::Role;
 use crate::rpc::Server;
 use crate::status::{NodeStatus, Snapshot};
+pub(crate) use parts::protection as protection_of;
 use parts::{Mix, Whisper};
 
 /// How long a core may write and hand out what is left when the node stops.
@@ -129,6 +131,7 @@ pub async fn start(
         snapshots,
         ledger,
         metrics,
+        control: Control::new(mix.as_ref().map(|mix| mix.handle.clone())),
     };
     let snapshots = tokio::spawn(sources.publish(publish));
     Ok(Running {

@@ -4,6 +4,7 @@
 //! request never waits for a protocol loop, and a snapshot that grows old shows a stalled loop.
 
 pub mod health;
+pub mod mix;
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use crate::identity::Identity;
 use crate::metrics::Readings;
 
 pub use health::{Cause, Health};
+pub use mix::{LoopReport, ProtectionStatus, TrafficStatus, WindowStatus};
 
 /// How often the node makes a snapshot.
 pub const SNAPSHOT_EVERY: Duration = Duration::from_millis(250);
@@ -108,6 +110,15 @@ pub struct WhisperPeer {
 pub struct MixStatus {
     /// Name of the preset.
     pub preset: String,
+    /// Whether packets leave at its full rate.
+    pub window: WindowStatus,
+    /// Whether messages get what was chosen for them.
+    pub protection: ProtectionStatus,
+    /// How much traffic there is.
+    pub traffic: TrafficStatus,
+    /// What loops say about relays and links.
+    #[serde(skip)]
+    pub loops: LoopReport,
     /// Relays that are reachable now.
     pub relays_usable: usize,
     /// Relays of the list.

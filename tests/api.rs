@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bridge::port::{Stage, Trace};
 use ferry::api::{self, BODY_MAX, CONNECTIONS_MAX, View};
+use ferry::control::Control;
 use ferry::identity::Identity;
 use ferry::ledger::SharedLedger;
 use ferry::metrics::{ENVELOPES_RECEIVED, MIX_DROPPED, Metrics, Readings};
@@ -107,6 +108,7 @@ async fn start() -> Node {
         snapshots: receiver,
         ledger: ledger.clone(),
         metrics: Arc::new(Metrics::default()),
+        control: Control::default(),
     };
     tokio::spawn(api::serve(listener, view));
     Node {

@@ -14,8 +14,8 @@ use mixnet::geometry::SURB_LEN;
 use mixnet::node::{Input, Output};
 use mixnet::{
     Address, AddressPolicy, Capabilities, Descriptor, Intake, Node, NodeConfig, Now, Object,
-    Packet, PacketKind, PeerKey, Preset, Received, ReplayStore, SecretKey, Statement, Surb,
-    Topology,
+    Packet, PacketKind, PeerKey, Preset, Protection, Received, ReplayStore, SecretKey, Statement,
+    Surb, Topology,
 };
 
 const NAMES: [&str; 5] = ["relay 0", "relay 1", "relay 2", "service", "client"];
@@ -106,16 +106,18 @@ impl Network {
         };
         for (n, descriptor) in descriptors.iter().enumerate() {
             let (key, peer) = (mix_key(n), descriptor.peer());
+            let preset = if n < SERVICE {
+                Preset::RELAY
+            } else {
+                Preset::FAST
+            };
             let config = NodeConfig {
                 key: key.public(),
                 peer,
                 address: topology.hop(&peer).map_or(Address::NONE, |hop| hop.address),
                 relay: n < SERVICE,
-                preset: if n < SERVICE {
-                    Preset::RELAY
-                } else {
-                    Preset::FAST
-                },
+                preset,
+                protection: Protection::of(&preset),
                 topology: topology.clone(),
                 // Real nodes draw it; an example that prints the same every time does not.
                 seed: [n as u8; 32],

@@ -11,32 +11,36 @@
 //! relay's clock ─▶ loop                  ┘
 //! ```
 
-use std::time::{Duration, Instant};
+mod depart;
+
+use std::time::Instant;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::address::{Address, PeerKey};
+use crate::address::PeerKey;
 use crate::counters::{Counters, PacketKind, Stage};
 use crate::cover::Loops;
 use crate::delay::{DelayQueue, exponential};
 use crate::error::DropReason;
 use crate::geometry::MESSAGE_LEN;
+use crate::level::{Class, Levels, millis, raised};
 use crate::limits::{PRESEND_QUEUE_MAX, RELAYS_NEEDED, SURBS_MAX};
 use crate::mailbox;
-use crate::mailbox::client::Errand;
-use crate::message::{LOOP_ID_LEN, Message};
+use crate::message::LOOP_ID_LEN;
 use crate::now::Now;
 use crate::preset::{MIX_LOOP_RATE, Preset};
-use crate::quality::{Change, Relays, below};
+use crate::quality::{Change, Relays};
 use crate::schedule::PoissonClock;
-use crate::send_queue::{Departure, Route, SendQueue};
+use crate::send_queue::{Departure, SendQueue};
 use crate::sphinx::{
-    Hop, Packet, PublicKey, ReplyKey, SealedReply, Surb, SurbId, SurbStock, build, make_surb,
+    Hop, Packet, PublicKey, ReplyKey, SealedReply, Surb, SurbId, SurbStock, make_surb,
 };
 use crate::topology::Topology;
+use crate::watch::Watch;
+use crate::window::{Window, WindowState};
 
 /// What a clock stands for.
 #[derive(Clone, Copy)]
@@ -69,13 +73,22 @@ pub(crate) struct Network<'a> {
     pub(crate) relays: &'a mut Relays,
     pub(crate) counters: &'a mut Counters,
     pub(crate) mailboxes: &'a mut mailbox::Client,
+    pub(crate) watch: &'a mut Watch,
+}
+
+impl Network<'_> {
+    /// A class's mean delay at each hop, as far as it is multiplied now, in milliseconds.
+    fn delay_ms(&self, levels: &Levels, class: Class) -> u16 {
+        raised(levels.of_class(class).delay_ms(), self.watch.factor())
+    }
 }
 
 pub(crate) struct Client {
     peer: PeerKey,
     own: Hop,
-    delays_ms: [u16; RELAYS_NEEDED],
-    delay_mean: Duration,
+    preset: Preset,
+    levels: Levels,
+    window: Window,
     clocks: [(Slot, PoissonClock); 4],
     hold: DelayQueue<Held>,
     /// Draws the pre-send delays, one for each tick, and nothing else.
@@ -86,6 +99,8 @@ pub(crate) struct Client {
     /// Slots since a put had one.
     puts_passed_over: u8,
     surbs: SurbStock,
+    /// The blocks that are with relays which we asked how much they forward.
+    probes: SurbStock,
     loops: Loops,
 }
 
@@ -94,6 +109,7 @@ impl Client {
         peer: PeerKey,
         own: Hop,
         preset: &Preset,
+        levels: Levels,
         relay: bool,
         start: Instant,
         seed: [u8; 32],
@@ -104,8 +120,9 @@ impl Client {
         Self {
             peer,
             own,
-            delays_ms: [preset.delay_ms_mean; RELAYS_NEEDED],
-            delay_mean: preset.delay_mean(),
+            preset: *preset,
+            levels,
+            window: Window::new(preset, start),
             clocks: [
                 clock(Slot::Payload, preset.payload_rate, STREAM_PAYLOAD),
                 clock(Slot::Loop, preset.loop_rate, STREAM_LOOP),
@@ -118,7 +135,8 @@ impl Client {
             queue: SendQueue::default(),
             puts_passed_over: 0,
             surbs: SurbStock::new(SURBS_MAX),
-            loops: Loops::new(preset.delay_mean()),
+            probes: SurbStock::new(PROBES_MAX),
+            loops: Loops::default(),
         }
     }
 
@@ -155,6 +173,7 @@ impl Client {
             // The epoch of this network is over, and the next one is not known yet.
             return Ok(Vec::new());
         }
+        let delays = [network.delay_ms(&self.levels, Class::Replies); RELAYS_NEEDED];
         let mut blocks = Vec::new();
         for _ in 0..count {
             let usable = network.relays.usable(None).count();
@@ -169,7 +188,7 @@ impl Client {
             let id = SurbId::generate(&mut self.rng);
             let key = ReplyKey::generate(&mut self.rng);
             let secret = self.secret();
-            let Ok((block, keys)) = make_surb(&path, &self.delays_ms, &secret, id, key) else {
+            let Ok((block, keys)) = make_surb(&path, &delays, &secret, id, key) else {
                 break;
             };
             if self.surbs.insert_for(now.mono, live, id, keys).is_err() {
@@ -189,6 +208,15 @@ impl Client {
         self.surbs.open(id, delta)
     }
 
+    /// Opens a relay's answer to a probe.
+    pub(crate) fn open_probe(
+        &mut self,
+        id: SurbId,
+        delta: SealedReply,
+    ) -> Result<Box<[u8; MESSAGE_LEN]>, DropReason> {
+        self.probes.open(id, delta)
+    }
+
     /// Reply blocks for which a reply may still come.
     pub(crate) fn surbs_outstanding(&self) -> usize {
         self.surbs.outstanding()
@@ -197,6 +225,44 @@ impl Client {
     /// Packets that rest before they are sent.
     pub(crate) fn held(&self) -> usize {
         self.hold.len()
+    }
+
+    /// The application came to the foreground, or left it.
+    pub(crate) fn set_foreground(&mut self, now: Instant, foreground: bool) {
+        self.change_window(now, |window| window.set_foreground(now, foreground));
+    }
+
+    /// The user wants the window open for so many steps.
+    pub(crate) fn request_window(&mut self, now: Instant, steps: u16) {
+        self.change_window(now, |window| window.request(now, steps));
+    }
+
+    /// What the window is doing.
+    pub(crate) fn window(&self) -> WindowState {
+        self.window.state()
+    }
+
+    /// Lets something happen to the window; the clocks of the client follow it, that of the relay does not.
+    fn change_window(&mut self, now: Instant, change: impl FnOnce(&mut Window)) {
+        let was_open = self.window.is_open();
+        change(&mut self.window);
+        if self.window.is_open() == was_open {
+            return;
+        }
+        let share = if was_open {
+            self.preset.idle_share()
+        } else {
+            1.0
+        };
+        for (slot, clock) in &mut self.clocks {
+            let rate = match slot {
+                Slot::Payload => self.preset.payload_rate,
+                Slot::Loop => self.preset.loop_rate,
+                Slot::Drop => self.preset.drop_rate,
+                Slot::MixLoop => continue,
+            };
+            clock.set_rate(now, rate * share);
+        }
     }
 
     /// Ticks no more; what rests is still sent.
@@ -230,6 +296,7 @@ impl Client {
 
     pub(crate) fn expire(&mut self, now: Instant, counters: &mut Counters) {
         counters.surbs_expired += self.surbs.expire(now) as u64;
+        self.probes.expire(now);
     }
 
     /// Lets the clocks tick, and gives the next packet whose rest is over.
@@ -242,15 +309,15 @@ impl Client {
                 Held::Put => {
                     let put = network.mailboxes.put(now, network.topology);
                     put.and_then(|put| self.depart_errand(time, put, network))
-                        .or_else(|| self.depart_cover(PacketKind::PayloadCover, network))
+                        .or_else(|| self.depart_cover(now, PacketKind::PayloadCover, network))
                 }
                 // A poll takes the place of drop cover and never adds to it.
                 Held::Cover(PacketKind::Drop) => {
                     let poll = network.mailboxes.poll(now, network.topology);
                     poll.and_then(|poll| self.depart_errand(time, poll, network))
-                        .or_else(|| self.depart_cover(PacketKind::Drop, network))
+                        .or_else(|| self.depart_cover(now, PacketKind::Drop, network))
                 }
-                Held::Cover(kind) => self.depart_cover(kind, network),
+                Held::Cover(kind) => self.depart_cover(now, kind, network),
                 Held::Loop(kind) => self.depart_loop(now, kind, network),
             };
             match sent {
@@ -262,17 +329,20 @@ impl Client {
     }
 
     fn tick(&mut self, now: Instant, network: &mut Network<'_>) {
-        let counters = &mut *network.counters;
+        let rest_mean = millis(raised(self.preset.delay_ms_mean, network.watch.factor()));
+        let messages_leave = network.watch.lets_messages_leave();
+        self.change_window(now, |window| window.advance(now));
         for (slot, clock) in &mut self.clocks {
             while clock.tick(now) {
                 let held = match slot {
                     Slot::Payload
-                        if network.mailboxes.has_put(now)
+                        if messages_leave
+                            && network.mailboxes.has_put(now)
                             && yields(&self.queue, &mut self.puts_passed_over) =>
                     {
                         Held::Put
                     }
-                    Slot::Payload => match self.queue.pop() {
+                    Slot::Payload => match messages_leave.then(|| self.queue.pop()).flatten() {
                         Some(departure) => Held::Frame(departure),
                         None => Held::Cover(PacketKind::PayloadCover),
                     },
@@ -280,131 +350,16 @@ impl Client {
                     Slot::Loop => Held::Loop(PacketKind::Loop),
                     Slot::MixLoop => Held::Loop(PacketKind::MixLoop),
                 };
-                let due = now + exponential(&mut self.hold_rng, self.delay_mean);
+                let due = now + exponential(&mut self.hold_rng, rest_mean);
                 match self.hold.push(due, held) {
                     Ok(()) => {}
                     Err(Held::Frame(departure)) => self.queue.put_back(departure),
                     Err(Held::Put | Held::Cover(_) | Held::Loop(_)) => {
-                        counters.count_dropped(Stage::Leaving, DropReason::QueueFull, 1);
+                        network
+                            .counters
+                            .count_dropped(Stage::Leaving, DropReason::QueueFull, 1);
                     }
                 }
-            }
-        }
-    }
-
-    fn depart_frame(&mut self, departure: Departure, network: &mut Network<'_>) -> Option<Sent> {
-        let Departure { route, frame } = departure;
-        match route {
-            Route::Reply(block) => {
-                let message = Message::Reply(&frame).encode()?;
-                let (packet, first) = block.seal(&message);
-                Some(Sent {
-                    to: first.peer()?,
-                    kind: PacketKind::Reply,
-                    packet,
-                })
-            }
-            Route::Forward(to) => {
-                let message = Message::Gateway(&frame).encode()?;
-                let path = network.relays.pick(&mut self.rng, Some(to));
-                let last = self.hop(network.topology, to);
-                let sent = path.zip(last).and_then(|(path, last)| {
-                    self.forward(PacketKind::Payload, path, last, &message, network)
-                });
-                if sent.is_none() {
-                    // Too few relays: the frame waits for the next slot.
-                    self.queue.put_back(Departure {
-                        route: Route::Forward(to),
-                        frame,
-                    });
-                }
-                sent
-            }
-        }
-    }
-
-    /// Cover that ends at a random node, or here when the network is too small for a path to one.
-    fn depart_cover(&mut self, kind: PacketKind, network: &mut Network<'_>) -> Option<Sent> {
-        let message = Message::Drop.encode()?;
-        let ends: Vec<_> = network
-            .topology
-            .iter()
-            .filter(|descriptor| !descriptor.capabilities().relay)
-            .map(|descriptor| descriptor.peer())
-            .filter(|peer| *peer != self.peer)
-            .chain(network.relays.usable(None))
-            .collect();
-        let end = (!ends.is_empty()).then(|| ends[below(&mut self.rng, ends.len())]);
-        let away = end
-            .and_then(|end| {
-                network
-                    .relays
-                    .pick(&mut self.rng, Some(end))
-                    .zip(end.into())
-            })
-            .and_then(|(path, end)| Some((path, self.hop(network.topology, end)?)));
-        let (path, last) = match away {
-            Some(away) => away,
-            None => (network.relays.pick(&mut self.rng, None)?, self.own),
-        };
-        self.forward(kind, path, last, &message, network)
-    }
-
-    /// A question to a mailbox, or a cell for it; it is counted as sent only if it leaves.
-    fn depart_errand(
-        &mut self,
-        now: Now,
-        errand: Errand,
-        network: &mut Network<'_>,
-    ) -> Option<Sent> {
-        let to = errand.to;
-        let path = network.relays.pick(&mut self.rng, Some(to))?;
-        let last = self.hop(network.topology, to)?;
-        let named = self.make_named_surbs(now, network, errand.blocks()).ok()?;
-        let (ids, blocks): (Vec<_>, Vec<_>) = named.into_iter().unzip();
-        let body = errand.encode(&blocks)?;
-        let (message, kind) = if errand.is_poll() {
-            (Message::MailboxGet(&body), PacketKind::Poll)
-        } else {
-            (Message::MailboxPut(&body), PacketKind::Put)
-        };
-        let sent = self.forward(kind, path, last, &*message.encode()?, network)?;
-        network.mailboxes.departed(now.mono, errand, &ids);
-        Some(sent)
-    }
-
-    fn depart_loop(
-        &mut self,
-        now: Instant,
-        kind: PacketKind,
-        network: &mut Network<'_>,
-    ) -> Option<Sent> {
-        let path = network.relays.pick_loop(&mut self.rng)?;
-        let mut id = [0; LOOP_ID_LEN];
-        self.rng.fill_bytes(&mut id);
-        let message = Message::Loop(id).encode()?;
-        let sent = self.forward(kind, path, self.own, &message, network)?;
-        self.loops.depart(now, id, network.relays.depart(path));
-        Some(sent)
-    }
-
-    fn forward(
-        &mut self,
-        kind: PacketKind,
-        path: [PeerKey; RELAYS_NEEDED],
-        last: Hop,
-        message: &[u8; MESSAGE_LEN],
-        network: &Network<'_>,
-    ) -> Option<Sent> {
-        let to = path[0];
-        let path = hops(network.topology, path, last)?;
-        let secret = self.secret();
-        match build(&path, &self.delays_ms, &secret, message, &Address::NONE) {
-            Ok((packet, _)) => Some(Sent { to, kind, packet }),
-            Err(error) => {
-                // Keys and addresses were checked when the network was read.
-                tracing::error!(%error, "a packet could not be built");
-                None
             }
         }
     }
@@ -429,8 +384,10 @@ impl Client {
             .iter()
             .filter_map(|(_, clock)| clock.next_deadline());
         clocks
+            .chain(self.window.next_deadline())
             .chain(self.hold.next_deadline())
             .chain(self.surbs.next_deadline())
+            .chain(self.probes.next_deadline())
             .chain(self.loops.next_deadline())
             .min()
     }
@@ -466,6 +423,11 @@ pub(crate) fn stream(seed: [u8; 32], number: u64) -> ChaCha20Rng {
     rng
 }
 
+// ---- Our bounds ----
+
+/// Blocks that are with relays which were asked: as many relays as are asked at all, six times in the life of a block.
+const PROBES_MAX: usize = 2048;
+
 // ---- Random streams of a node: what draws from one cannot move another ----
 
 const STREAM_PAYLOAD: u64 = 1;
@@ -487,3 +449,6 @@ pub struct TooFewRelays {
     /// Relays that a path needs.
     pub needed: usize,
 }
+
+#[cfg(test)]
+mod tests;

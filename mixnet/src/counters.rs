@@ -33,11 +33,13 @@ pub enum PacketKind {
     Answer,
     /// Somebody else's packet.
     Forward,
+    /// A relay's answer to a probe: how much it forwards.
+    Load,
 }
 
 impl PacketKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Payload,
         Self::Reply,
         Self::PayloadCover,
@@ -48,6 +50,7 @@ impl PacketKind {
         Self::Put,
         Self::Answer,
         Self::Forward,
+        Self::Load,
     ];
 
     /// The label in metrics.
@@ -63,6 +66,7 @@ impl PacketKind {
             Self::Put => "put",
             Self::Answer => "answer",
             Self::Forward => "forward",
+            Self::Load => "load",
         }
     }
 }
@@ -105,6 +109,8 @@ pub struct Counters {
     pub loops_returned: u64,
     /// Loops that did not come back in time.
     pub loops_lost: u64,
+    /// Times that loops through some relay began to vanish.
+    pub alarms: u64,
     /// Slots that stayed empty because fewer than three relays are usable.
     pub slots_without_path: u64,
     /// Reply blocks that ran out of time unused.
@@ -123,6 +129,7 @@ impl Default for Counters {
             cover_received: 0,
             loops_returned: 0,
             loops_lost: 0,
+            alarms: 0,
             slots_without_path: 0,
             surbs_expired: 0,
         }

@@ -17,8 +17,11 @@
 //! - [`epoch`]: how long keys are good, and the keys of a node
 //! - [`directory`]: how descriptors find everybody, and who is active in an epoch
 //! - [`preset`]: how often a node sends and how long packets rest
+//! - [`watch`]: whether messages get the protection that was chosen
+//! - [`window`]: when it sends at its full rate
 //! - [`delay`], `schedule`, `cover`, [`send_queue`], `client`: Poisson clocks and what leaves in their slots
-//! - `quality`: which relays are usable
+//! - [`quality`], [`links`], `alarm`: which relays and links are usable, and when loops vanish
+//! - [`level`], [`traffic`]: delay and copies of each class of messages, and whether there is enough traffic for them
 //! - [`limits`]: every bound of a node with its reason
 //! - [`counters`], [`histogram`]: what a node counts, and how long it took
 //! - [`mailbox`]: storage for those who are offline, and those who use it
@@ -32,6 +35,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+mod alarm;
 mod client;
 pub mod counters;
 mod cover;
@@ -46,13 +50,15 @@ pub mod fuzzing;
 pub mod geometry;
 pub mod histogram;
 pub mod intake;
+pub mod level;
 pub mod limits;
+pub mod links;
 pub mod mailbox;
 pub mod message;
 pub mod node;
 pub mod now;
 pub mod preset;
-mod quality;
+pub mod quality;
 pub mod replay;
 mod rest;
 mod schedule;
@@ -63,8 +69,11 @@ pub mod shell;
 pub mod sim;
 pub mod sphinx;
 pub mod topology;
+pub mod traffic;
 #[cfg(feature = "vectors")]
 pub mod vectors;
+pub mod watch;
+pub mod window;
 
 pub use address::{Address, AddressPolicy, PeerKey, Transport};
 pub use client::TooFewRelays;
@@ -73,6 +82,7 @@ pub use descriptor::{Capabilities, Descriptor, DescriptorError, DescriptorListEr
 pub use error::{BuildError, DropReason};
 pub use fragment::{Object, Reassembler};
 pub use intake::{Batch, Intake, Received};
+pub use level::{Class, Level, Levels, LowTraffic, Protection};
 pub use node::{Arrival, Node, NodeConfig, SendError};
 pub use now::Now;
 pub use preset::Preset;
@@ -82,6 +92,8 @@ pub use sphinx::{
     build, make_surb, peel,
 };
 pub use topology::{Topology, TopologyError};
+pub use watch::Notice;
+pub use window::WindowState;
 
 /// The program of the README is run with the tests.
 #[cfg(doctest)]

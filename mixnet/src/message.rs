@@ -6,12 +6,13 @@
 //! ```
 //!
 //! The codec of a reply is empty. Ours are `/ferry/gateway/1`, whose body is one frame, and `/ferry/cover/1`, whose body is one
-//! byte, 0 loop or 1 drop, and for a loop the 16 bytes by which its maker knows it again; and `/wmb/put/1` and `/wmb/get/1` of
-//! [`crate::mailbox::request`]. Codecs of others may put read rules and
+//! byte and what belongs to it: 0, a loop, with the 16 bytes by which its maker knows it again; 1, drop cover; 2, a probe that ends
+//! at a relay, with a reply block of 734 bytes; 3, the relay's answer through that block, with the packets that it forwards in a
+//! second, times 1000, 4 BE; and `/wmb/put/1` and `/wmb/get/1` of [`crate::mailbox::request`]. Codecs of others may put read rules and
 //! reply blocks before the body; ours have neither, which leaves more room for the frame.
 
 use crate::error::DropReason;
-use crate::geometry::MESSAGE_LEN;
+use crate::geometry::{MESSAGE_LEN, SURB_LEN};
 
 /// A decoded message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,10 @@ pub enum Message<'a> {
     Loop([u8; LOOP_ID_LEN]),
     /// Cover that ends here.
     Drop,
+    /// Cover that asks a relay how much it forwards: the reply block for the answer.
+    Probe(&'a [u8; SURB_LEN]),
+    /// The answer: thousandths of a packet per second.
+    Load(u32),
 }
 
 impl<'a> Message<'a> {
@@ -40,6 +45,8 @@ impl<'a> Message<'a> {
             Self::MailboxGet(body) => encode(MAILBOX_GET_CODEC, &[body]),
             Self::Loop(id) => encode(COVER_CODEC, &[&[LOOP], id]),
             Self::Drop => encode(COVER_CODEC, &[&[DROP]]),
+            Self::Probe(block) => encode(COVER_CODEC, &[&[PROBE], *block]),
+            Self::Load(rate) => encode(COVER_CODEC, &[&[LOAD], &rate.to_be_bytes()]),
         }
     }
 
@@ -83,6 +90,14 @@ fn cover(body: &[u8]) -> Result<Message<'_>, DropReason> {
             .map(Message::Loop)
             .map_err(|_| DropReason::UnknownCodec),
         Some((&DROP, [])) => Ok(Message::Drop),
+        Some((&PROBE, block)) => block
+            .try_into()
+            .map(Message::Probe)
+            .map_err(|_| DropReason::UnknownCodec),
+        Some((&LOAD, rate)) => rate
+            .try_into()
+            .map(|rate| Message::Load(u32::from_be_bytes(rate)))
+            .map_err(|_| DropReason::UnknownCodec),
         Some(_) | None => Err(DropReason::UnknownCodec),
     }
 }
@@ -117,6 +132,8 @@ pub const MAILBOX_GET_CODEC: &str = "/wmb/get/1";
 pub const LOOP_ID_LEN: usize = 16;
 const LOOP: u8 = 0;
 const DROP: u8 = 1;
+const PROBE: u8 = 2;
+const LOAD: u8 = 3;
 
 /// Room for a frame on its way to a gateway: 3968 − 2 − 1 − 16 = 3949.
 pub const FRAME_LEN_MAX: usize = REPLY_LEN_MAX - GATEWAY_CODEC.len();
@@ -147,6 +164,8 @@ mod tests {
             Message::MailboxGet(&[]),
             Message::Loop([3; 16]),
             Message::Drop,
+            Message::Probe(&[5; SURB_LEN]),
+            Message::Load(u32::MAX),
         ] {
             assert_eq!(Message::decode(&message.encode().unwrap()), Ok(message));
         }
@@ -193,7 +212,7 @@ mod tests {
         );
         assert_eq!(altered(|b| b[100] = 1), DropReason::MessagePadding);
         assert_eq!(
-            altered(|b| b[MESSAGE_LEN - 1] = 2),
+            altered(|b| b[MESSAGE_LEN - 1] = 4),
             DropReason::UnknownCodec
         );
         assert_eq!(
@@ -215,8 +234,22 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_needs_its_whole_id() {
-        for body in [&[][..], &[LOOP], &[LOOP; 16], &[LOOP; 18], &[DROP, 0], &[2]] {
+    fn cover_has_exactly_what_its_kind_says() {
+        let short = [PROBE; SURB_LEN];
+        let long = [PROBE; SURB_LEN + 2];
+        for body in [
+            &[][..],
+            &[LOOP],
+            &[LOOP; 16],
+            &[LOOP; 18],
+            &[DROP, 0],
+            &[PROBE],
+            &short,
+            &long,
+            &[LOAD, 0, 0, 0],
+            &[LOAD, 0, 0, 0, 0, 0],
+            &[4],
+        ] {
             let bytes = encode(COVER_CODEC, &[body]).unwrap();
             assert_eq!(Message::decode(&bytes), Err(DropReason::UnknownCodec));
         }

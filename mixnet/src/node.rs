@@ -12,14 +12,15 @@
 //! and calls again no later than [`Node::next_deadline`].
 
 mod mailbox;
+mod port;
 mod unsaved;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
-use thiserror::Error;
 
+pub use self::port::{Arrival, ClockOff, Input, NodeConfig, NodeStatus, Output, SendError};
 use self::unsaved::{Saved, Unsaved};
 use crate::address::{Address, PeerKey};
 use crate::client::{
@@ -29,141 +30,22 @@ use crate::client::{
 use crate::counters::{Counters, PacketKind, Stage};
 use crate::delay::{DelayQueue, exponential};
 use crate::error::DropReason;
-use crate::fragment::{Object, Oversize, Reassembler, frames_for};
-use crate::geometry::MESSAGE_LEN;
+use crate::fragment::{Object, Reassembler, frames_for};
+use crate::geometry::{MESSAGE_LEN, SURB_LEN};
 use crate::histogram::Histogram;
 use crate::intake::Batch;
-use crate::limits::{DELAY_MAX, DELAY_QUEUE_MAX, RELAYS_NEEDED};
-use crate::mailbox::client::ClientCounters;
-use crate::mailbox::{Answer, Client as MailboxClient, Event as MailboxEvent, Request};
+use crate::level::POOL_MIN;
+use crate::limits::{DELAY_MAX, DELAY_QUEUE_MAX, PRESEND_QUEUE_MAX, RELAYS_NEEDED};
+use crate::mailbox::{Answer, Client as MailboxClient, Request};
 use crate::message::Message;
 use crate::now::Now;
-use crate::preset::Preset;
 use crate::quality::{Change, Relays};
 use crate::send_queue::Urgency;
-use crate::sphinx::{Delivered, Hop, Packet, Peeled, PublicKey, SealedReply, Surb, SurbId};
+use crate::sphinx::{Delivered, Hop, Packet, Peeled, SealedReply, Surb, SurbId};
 use crate::topology::{Topology, nowhere};
-
-/// What makes a node.
-pub struct NodeConfig {
-    /// Sphinx key; the secret half is the intake's.
-    pub key: PublicKey,
-    /// Key of the libp2p identity.
-    pub peer: PeerKey,
-    /// Where others reach the node; [`Address::NONE`] when only over connections that it makes.
-    pub address: Address,
-    /// Whether it forwards packets of others.
-    pub relay: bool,
-    /// How often it sends.
-    pub preset: Preset,
-    /// Whom it knows.
-    pub topology: Topology,
-    /// Where all its randomness comes from.
-    pub seed: [u8; 32],
-}
-
-/// What happened.
-#[derive(Debug)]
-pub enum Input {
-    /// What came of packets from neighbours.
-    Peeled(Batch),
-    /// The system has the tags of all batches up to this mark: a crash of the process does not lose them.
-    Written(u64),
-    /// The disk has the tags of all batches up to this mark.
-    Durable(u64),
-    /// The node's own packets end at this key from now on.
-    Key(PublicKey),
-    /// A first connection to this peer stands.
-    NeighbourUp(PeerKey),
-    /// The last connection to this peer closed.
-    NeighbourDown(PeerKey),
-    /// A dial of this peer failed.
-    Unreachable(PeerKey),
-    /// The network is another one.
-    Topology(Topology),
-    /// By how much our wall clock is wrong, when it is too wrong to know which keys are in use; none when it is right again.
-    ClockOff(Option<ClockOff>),
-    /// Nothing but the time.
-    Tick,
-}
-
-/// How an object came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrival {
-    /// Along a path that its sender chose.
-    Forward,
-    /// Through reply blocks that we gave out.
-    Reply,
-}
-
-/// What is to be done.
-#[derive(Debug)]
-pub enum Output {
-    /// Hand this packet to a neighbour.
-    Transmit {
-        /// Which neighbour.
-        to: PeerKey,
-        /// Why it leaves.
-        kind: PacketKind,
-        /// What to hand over.
-        packet: Packet,
-    },
-    /// Give this object to the local user.
-    Deliver {
-        /// The object.
-        object: Object,
-        /// How it came.
-        arrival: Arrival,
-    },
-    /// The set of usable relays changed.
-    Relays {
-        /// How many are usable.
-        usable: usize,
-        /// How many a path needs.
-        needed: usize,
-    },
-    /// A relay went away: replies through blocks that were given out before may be lost.
-    SurbsStale,
-    /// What became of a chain of boxes that is watched, or of an object that was left.
-    Mailbox(MailboxEvent),
-    /// The mailbox of this node is asked for something; answer with [`Node::answer`].
-    Serve(Request),
-}
-
-/// A snapshot for the local user.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct NodeStatus {
-    /// Relays that paths may use.
-    pub usable_relays: usize,
-    /// Relays of the network, this node apart.
-    pub known_relays: usize,
-    /// Relays that a path needs.
-    pub needed: usize,
-    /// Frames that wait for a payload slot.
-    pub frames_queued: usize,
-    /// Packets that rest before they are sent.
-    pub packets_held: usize,
-    /// Packets of others that wait out their delay, and packets that wait until a restart would know them again.
-    pub packets_delayed: usize,
-    /// Objects of which some frames came.
-    pub objects_open: usize,
-    /// Reply blocks for which a reply may still come.
-    pub surbs_outstanding: usize,
-    /// Tags that the replay stores remember.
-    pub replay_tags: usize,
-    /// Chains of boxes that are watched.
-    pub chains_watched: usize,
-    /// Objects that are on their way into mailboxes.
-    pub objects_leaving: usize,
-    /// What the client of mailboxes did.
-    pub mailboxes: ClientCounters,
-    /// From the last byte of a packet to its place in the delay queue, or to the end of what it said; without the time for which
-    /// the latter waits for its tag to be written.
-    pub processing: Histogram,
-    /// The counters.
-    pub counters: Counters,
-}
+use crate::traffic::floor;
+use crate::watch::Watch;
+use crate::window::WindowState;
 
 /// A packet that waits out its delay.
 struct Delayed {
@@ -216,6 +98,13 @@ pub struct Node {
     /// How long answers of its mailbox rest, and what draws that.
     answers: (Duration, ChaCha20Rng),
     answers_held: usize,
+    watch: Watch,
+    /// What this relay tells about its traffic, at rest before it is sent.
+    loads: DelayQueue<Sent>,
+    /// What it sends per second in the window.
+    packet_rate: f64,
+    /// How long its own packets rest, on average.
+    delay_mean: Duration,
     forward: Reassembler,
     reply: Reassembler,
     counters: Counters,
@@ -231,6 +120,7 @@ impl Node {
             address,
             relay,
             preset,
+            protection,
             topology,
             seed,
         } = config;
@@ -258,7 +148,11 @@ impl Node {
             serves_mailbox: false,
             answers: (preset.delay_mean(), stream(seed, STREAM_ANSWERS)),
             answers_held: 0,
-            client: Client::new(peer, own, &preset, relay, now.mono, seed),
+            client: Client::new(peer, own, &preset, protection.levels, relay, now.mono, seed),
+            watch: Watch::new(protection, now.mono),
+            loads: DelayQueue::new(PRESEND_QUEUE_MAX),
+            packet_rate: preset.packet_rate(),
+            delay_mean: preset.delay_mean(),
             forward: Reassembler::default(),
             reply: Reassembler::default(),
             counters: Counters::default(),
@@ -267,7 +161,7 @@ impl Node {
         };
         node.report(Change {
             usable: true,
-            stale: false,
+            ..Change::default()
         });
         node
     }
@@ -295,6 +189,8 @@ impl Node {
             }
             Input::Topology(topology) => self.set_topology(topology),
             Input::ClockOff(off) => self.clock_off = off,
+            Input::Foreground(foreground) => self.client.set_foreground(now.mono, foreground),
+            Input::Window { steps } => self.client.request_window(now.mono, steps),
             Input::Tick => {}
         }
         self.advance(now);
@@ -314,6 +210,12 @@ impl Node {
         urgency: Urgency,
     ) -> Result<(), SendError> {
         self.check_sending()?;
+        if self.watch.refuses_copies() {
+            return Err(SendError::CopiesShareRelays {
+                usable: self.relays.usable(None).count(),
+                needed: 2 * RELAYS_NEEDED,
+            });
+        }
         let waits = self.topology.is_empty() && self.named.contains(&to);
         if to != self.peer && self.topology.get(&to).is_none() && !waits {
             return Err(SendError::UnknownService(to));
@@ -343,6 +245,12 @@ impl Node {
         if !self.has_payload_clock {
             return Err(SendError::NoPayloadClock);
         }
+        if self.watch.is_refusing() {
+            return Err(SendError::AnonymityTooLow {
+                pool: self.watch.pool() as u32,
+                needed: POOL_MIN as u32,
+            });
+        }
         if !self.has_room() {
             return Err(SendError::Full);
         }
@@ -361,6 +269,7 @@ impl Node {
             relays: &mut self.relays,
             counters: &mut self.counters,
             mailboxes: &mut self.mailboxes,
+            watch: &mut self.watch,
         };
         self.client.make_surbs(now, &network, count)
     }
@@ -382,6 +291,8 @@ impl Node {
             .into_iter()
             .chain(self.unsaved.next_deadline())
             .chain(self.client.next_deadline())
+            .chain(self.watch.next_deadline())
+            .chain(self.loads.next_deadline())
             .chain(self.forward.next_deadline())
             .chain(self.reply.next_deadline())
             .min()
@@ -390,11 +301,17 @@ impl Node {
     /// Sends nothing new; what rests here still leaves.
     pub fn stop(&mut self) {
         self.client.stop();
+        self.watch.stop();
     }
 
     /// Whether a stopped node has nothing left to send.
     pub fn is_drained(&self) -> bool {
         self.packets_delayed() == 0 && self.client.held() == 0 && self.outputs.is_empty()
+    }
+
+    /// Whether it sends at its full rate.
+    pub fn window(&self) -> WindowState {
+        self.client.window()
     }
 
     /// A snapshot.
@@ -413,6 +330,9 @@ impl Node {
             objects_leaving: self.mailboxes.leaving(),
             mailboxes: self.mailboxes.counters(),
             processing: self.processing.clone(),
+            window: self.window(),
+            watch: self.watch.status(),
+            loops: self.relays.loop_status(),
             counters: self.counters.clone(),
         }
     }
@@ -473,6 +393,7 @@ impl Node {
         let Some(to) = next.peer().filter(|to| *to != self.peer) else {
             return self.drop(DropReason::AddressRefused);
         };
+        self.watch.traffic.forwarded(arrived);
         let mean = Duration::from_millis(delay_ms_mean.into());
         let mut delay = exponential(&mut self.hop_delays, mean);
         if delay > DELAY_MAX {
@@ -503,10 +424,7 @@ impl Node {
         match free {
             Waiting::Leaves(delayed) => self.transmit(delayed.sent()),
             Waiting::Exit(destination, message) => self.exit(now, &destination, &message),
-            Waiting::Reply(id, delta) => match self.client.open_reply(id, delta) {
-                Ok(message) => self.replied(now, id, &message),
-                Err(reason) => self.drop(reason),
-            },
+            Waiting::Reply(id, delta) => self.reply_came(now, id, delta),
         }
     }
 
@@ -524,9 +442,15 @@ impl Node {
                     relays: &mut self.relays,
                     counters: &mut self.counters,
                     mailboxes: &mut self.mailboxes,
+                    watch: &mut self.watch,
                 };
                 let change = self.client.loop_returned(&id, &mut network);
-                self.report(change);
+                self.loop_ended(now, change);
+            }
+            Ok(Message::Probe(block)) => {
+                self.counters.ended += 1;
+                self.counters.cover_received += 1;
+                self.tell_load(now.mono, block);
             }
             Ok(Message::Drop) => {
                 self.counters.ended += 1;
@@ -538,15 +462,24 @@ impl Node {
             Ok(Message::MailboxPut(body)) => self.asked(Request::decode_put(body)),
             Ok(Message::MailboxGet(body)) => self.asked(Request::decode_get(body)),
             // A reply comes through a reply block or not at all.
-            Ok(Message::Reply(_)) => self.drop(DropReason::UnknownCodec),
+            Ok(Message::Reply(_) | Message::Load(_)) => self.drop(DropReason::UnknownCodec),
             Err(reason) => self.drop(reason),
         }
     }
 
-    fn replied(&mut self, now: Now, block: SurbId, message: &[u8; MESSAGE_LEN]) {
-        match Message::decode(message) {
-            Ok(Message::Reply(body)) if Answer::is_one(body) => {
-                match self.mailboxes.answered(now.mono, block, body) {
+    fn reply_came(&mut self, now: Now, id: SurbId, delta: SealedReply) {
+        let is_probe = self.watch.traffic.is_probe(&id);
+        let opened = match is_probe {
+            true => self.client.open_probe(id, delta),
+            false => self.client.open_reply(id, delta),
+        };
+        let message = match opened {
+            Ok(message) => message,
+            Err(reason) => return self.drop(reason),
+        };
+        match Message::decode(&message) {
+            Ok(Message::Reply(body)) if !is_probe && Answer::is_one(body) => {
+                match self.mailboxes.answered(now.mono, id, body) {
                     Ok(()) => {
                         self.counters.ended += 1;
                         self.report_mailboxes();
@@ -554,18 +487,33 @@ impl Node {
                     Err(reason) => self.drop(reason),
                 }
             }
-            Ok(Message::Reply(frame)) => self.frame(now, frame, Arrival::Reply),
-            Ok(
-                Message::Gateway(_)
-                | Message::MailboxPut(_)
-                | Message::MailboxGet(_)
-                | Message::Loop(_)
-                | Message::Drop,
-            ) => {
-                self.drop(DropReason::UnknownCodec);
+            Ok(Message::Reply(frame)) if !is_probe => self.frame(now, frame, Arrival::Reply),
+            Ok(Message::Load(rate)) if is_probe => {
+                self.counters.ended += 1;
+                self.watch.traffic.answered(now.mono, &id, rate);
             }
+            Ok(_) => self.drop(DropReason::UnknownCodec),
             Err(reason) => self.drop(reason),
         }
+    }
+
+    /// Tells whoever asked how much this relay forwards; the answer rests like every packet of our own.
+    fn tell_load(&mut self, now: Instant, block: &[u8; SURB_LEN]) {
+        let told = self.watch.traffic.told(now).filter(|_| self.relay);
+        let (Some(told), Ok(block)) = (told, Surb::from_bytes(block)) else {
+            return;
+        };
+        let Some(message) = Message::Load(told).encode() else {
+            return;
+        };
+        let (packet, first) = block.seal(&message);
+        let Some(to) = first.peer().filter(|to| *to != self.peer) else {
+            return;
+        };
+        let kind = PacketKind::Load;
+        let rest = exponential(&mut self.hop_delays, self.delay_mean);
+        // Whoever asks so often that the queue is full has to ask again.
+        let _ = self.loads.push(now + rest, Sent { to, kind, packet });
     }
 
     fn frame(&mut self, now: Now, frame: &[u8], arrival: Arrival) {
@@ -589,6 +537,10 @@ impl Node {
 
     /// Does what is due.
     fn advance(&mut self, now: Now) {
+        self.look(now.mono);
+        while let Some(load) = self.loads.pop_due(now.mono) {
+            self.transmit(load);
+        }
         while let Some(delayed) = self.delayed.pop_due(now.mono) {
             self.answers_held -= usize::from(delayed.kind == PacketKind::Answer);
             let needs = Saved::Durable(delayed.mark);
@@ -605,6 +557,7 @@ impl Node {
             relays: &mut self.relays,
             counters: &mut self.counters,
             mailboxes: &mut self.mailboxes,
+            watch: &mut self.watch,
         };
         let mut changes = Vec::new();
         while let Some(change) = self.client.pop_lost_loop(now.mono, &mut network) {
@@ -616,7 +569,9 @@ impl Node {
         }
         self.client.expire(now.mono, network.counters);
         self.report_mailboxes();
-        changes.into_iter().for_each(|change| self.report(change));
+        changes
+            .into_iter()
+            .for_each(|change| self.loop_ended(now, change));
         sent.into_iter().for_each(|sent| self.transmit(sent));
         for reassembler in [&mut self.forward, &mut self.reply] {
             let (late, evicted) = (reassembler.expire(now), reassembler.take_evicted());
@@ -654,6 +609,24 @@ impl Node {
         self.report(change);
     }
 
+    /// Looks at the traffic, if it is time.
+    fn look(&mut self, now: Instant) {
+        if self.watch.next_deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        let usable = self.relays.usable(None).count();
+        let floor = floor(&self.topology, self.peer, self.packet_rate);
+        let notices = self.watch.look(now, self.relay, usable, floor);
+        self.outputs.extend(notices.into_iter().map(Output::Notice));
+    }
+
+    fn loop_ended(&mut self, now: Now, change: Change) {
+        self.counters.alarms += u64::from(change.raised);
+        let notice = self.watch.loops(now.mono, &change);
+        self.outputs.extend(notice.map(Output::Notice));
+        self.report(change);
+    }
+
     fn report(&mut self, change: Change) {
         if change.usable {
             let usable = self.relays.usable(None).count();
@@ -673,46 +646,5 @@ impl Node {
     }
 }
 
-/// By how much our wall clock differs from those of other nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error(
-    "this machine's clock is {} minutes {} those of the other mix nodes, and mix keys change by the clock: set it (for example \
-     with NTP); nothing is sent until then",
-    seconds.unsigned_abs() / 60, if *seconds > 0 { "ahead of" } else { "behind" }
-)]
-pub struct ClockOff {
-    /// How many seconds it is ahead; negative: behind.
-    pub seconds: i64,
-}
-
-/// Why an object is not queued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum SendError {
-    /// No descriptor of this peer is known.
-    #[error("no descriptor of the service {0:?} is known: add it to the descriptor file")]
-    UnknownService(PeerKey),
-    /// The object is too long.
-    #[error(transparent)]
-    Oversize(#[from] Oversize),
-    /// Every frame takes one reply block.
-    #[error("{given} reply blocks for {needed} frames: every frame takes exactly one")]
-    BlockCount {
-        /// Blocks that were given.
-        given: usize,
-        /// Frames of the object.
-        needed: usize,
-    },
-    /// The preset has no payload clock.
-    #[error("this node's preset has no payload slots: choose another preset than `relay`")]
-    NoPayloadClock,
-    /// Our clock is so wrong that we do not know which mix keys are in use.
-    #[error(transparent)]
-    ClockOff(ClockOff),
-    /// The queue is full.
-    #[error("the send queue is full: try again when frames have left")]
-    Full,
-    /// The node has stopped.
-    #[error("the mix node has stopped")]
-    Stopped,
-}
+#[cfg(test)]
+mod tests;

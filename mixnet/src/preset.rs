@@ -14,8 +14,8 @@
 //! | `relay` | 0 | 0 | 0 | 80 ms | - |
 //!
 //! `service` is for a bridge, whose one clock serves many users; `relay` is for a node that only
-//! forwards and watches the network by its mix loops. Windows are not opened and closed yet: every
-//! preset runs at its active rates all the time.
+//! forwards and watches the network by its mix loops. Where the table names a window, the three rates hold while it is open
+//! ([`crate::window`]); outside it they share the idle rate in the same proportions.
 
 use std::time::Duration;
 
@@ -30,6 +30,9 @@ pub const DELAYS_MS: [u16; 4] = [80, 150, 200, 400];
 
 /// Rate of the loops that a relay sends on its own account, per second.
 pub const MIX_LOOP_RATE: f64 = 0.2;
+
+/// Minutes of a window that is always open.
+pub const ALWAYS_MINUTES: u16 = 1440;
 
 /// How often a node sends, and how long its packets rest at each hop.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,7 +52,7 @@ pub struct Preset {
     pub delay_ms_mean: u16,
     /// All packets per second outside the window.
     pub idle_rate: f64,
-    /// Minutes a day in which the window is expected to be open; 1440 is always.
+    /// Minutes a day in which the window is expected to be open; [`ALWAYS_MINUTES`] is always.
     pub window_minutes: u16,
 }
 
@@ -67,6 +70,19 @@ impl Preset {
     /// All packets that a node sends per second while the window is open, forwarding apart.
     pub fn packet_rate(&self) -> f64 {
         self.payload_rate + self.loop_rate + self.drop_rate
+    }
+
+    /// Whether it runs at one rate at all times.
+    pub fn is_always_open(&self) -> bool {
+        self.window_minutes >= ALWAYS_MINUTES
+    }
+
+    /// By how much its clocks are slower outside the window: 1 where there is none.
+    pub fn idle_share(&self) -> f64 {
+        if self.is_always_open() || self.packet_rate() <= 0.0 {
+            return 1.0;
+        }
+        self.idle_rate / self.packet_rate()
     }
 
     /// Chatting on a good line: median one way below a second.
@@ -93,7 +109,7 @@ impl Preset {
         window_minutes: 120,
     };
 
-    /// A phone: about 0.9 GB a month once windows are in force.
+    /// A phone: about 0.9 GB a month.
     pub const MOBILE: Self = Self {
         version: 1,
         name: "mobile",
@@ -126,7 +142,7 @@ impl Preset {
         drop_rate: 0.5,
         delay_ms_mean: 400,
         idle_rate: 2.0,
-        window_minutes: 1440,
+        window_minutes: ALWAYS_MINUTES,
     };
 
     /// A bridge or mailbox: one clock that serves many users.
@@ -138,7 +154,7 @@ impl Preset {
         drop_rate: 0.5,
         delay_ms_mean: 80,
         idle_rate: 20.0,
-        window_minutes: 1440,
+        window_minutes: ALWAYS_MINUTES,
     };
 
     /// A node that only forwards: no client clocks, only the loops of a relay.
@@ -150,7 +166,7 @@ impl Preset {
         drop_rate: 0.0,
         delay_ms_mean: 80,
         idle_rate: 0.0,
-        window_minutes: 1440,
+        window_minutes: ALWAYS_MINUTES,
     };
 
     /// Every preset, in the order of the table.
@@ -189,6 +205,9 @@ mod tests {
     fn idle_is_never_faster_than_active() {
         for preset in Preset::ALL {
             assert!(preset.idle_rate <= preset.packet_rate(), "{}", preset.name);
+            let share = preset.idle_share();
+            assert!(share > 0.0 && share <= 1.0, "{}", preset.name);
+            assert_eq!(share == 1.0, preset.is_always_open(), "{}", preset.name);
         }
     }
 }

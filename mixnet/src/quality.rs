@@ -6,14 +6,20 @@
 //! score; a relay that answers at the door and loses what it is given falls below the threshold
 //! and is avoided, until loops that probe it come back in a row.
 //!
+//! Loops that vanish in a row raise an alarm ([`crate::alarm`]): the relay is left out at once, and probed until they come back.
+//! Loops that vanish on one link only speak against that link ([`crate::links`]).
+//!
 //! Loops only rank relays. They never take away the last three: bad relays carry more than none.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use rand_core::Rng;
 
 use crate::address::PeerKey;
+use crate::alarm::Row;
 use crate::limits::RELAYS_NEEDED;
+use crate::links::{LinkLoss, Links};
 use crate::topology::Topology;
 
 // ---- Our constants ----
@@ -38,6 +44,15 @@ const RETURNED_IN_ROW: u32 = 24;
 /// One loop of so many probes an avoided relay, if there is one.
 const PROBE_EVERY: usize = 4;
 
+/// One loop of so many probes an alarmed relay: whether the alarm is over is worth knowing soon.
+const PROBE_ALARMED_EVERY: usize = 2;
+
+/// Paths that are drawn before one over a link that loses packets is taken.
+const DRAWS_MAX: usize = 8;
+
+/// Links that a snapshot shows.
+const LINKS_SHOWN: usize = 16;
+
 /// What the connection to a relay says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Link {
@@ -61,6 +76,8 @@ struct Relay {
     history: u128,
     loops: u32,
     avoided: bool,
+    /// Loops in which it came first, and those in which it came later.
+    rows: [Row; 2],
 }
 
 impl Relay {
@@ -72,7 +89,30 @@ impl Relay {
             history: 0,
             loops: 0,
             avoided: false,
+            rows: [Row::default(); 2],
         }
+    }
+
+    /// What it lost before says nothing from now on.
+    fn forget(&mut self) {
+        *self = Self {
+            link: self.link,
+            losses: self.losses,
+            ..Self::new(false)
+        };
+    }
+
+    fn is_alarmed(&self) -> bool {
+        self.rows.iter().any(Row::is_alarmed)
+    }
+
+    /// Whether paths leave it out while there are others.
+    fn is_suspect(&self) -> bool {
+        self.avoided || self.is_alarmed()
+    }
+
+    fn lost(&self) -> u32 {
+        self.loops - self.history.count_ones()
     }
 
     fn reachable(&self) -> bool {
@@ -89,15 +129,17 @@ impl Relay {
         f64::from(self.history.count_ones()) / f64::from(self.loops)
     }
 
-    /// Takes in the end of one loop.
-    fn record(&mut self, returned: bool) {
+    /// Takes in the end of one loop in which it came first (0) or later. Whether this raises the alarm.
+    fn record(&mut self, place: usize, returned: bool) -> bool {
+        let (lost, loops) = (self.lost(), self.loops);
+        let raised = self.rows[place.min(1)].record(returned, lost, loops) && !self.avoided;
         self.history = self.history << 1 | u128::from(returned);
         self.loops = (self.loops + 1).min(HISTORY_LOOPS);
         if self.avoided {
             if self.loops >= RETURNED_IN_ROW && self.history.trailing_ones() >= RETURNED_IN_ROW {
                 (self.avoided, self.history, self.loops) = (false, 0, 0);
             }
-            return;
+            return raised;
         }
         let lost_in_row = self.history.trailing_zeros().min(self.loops);
         let low = self.loops >= HISTORY_LOOPS_MIN && self.score() < SCORE_MIN;
@@ -105,6 +147,7 @@ impl Relay {
             // What counts from now on is what comes back from now on.
             (self.avoided, self.history, self.loops) = (true, 0, 0);
         }
+        raised
     }
 }
 
@@ -115,18 +158,54 @@ pub(crate) struct Change {
     pub(crate) usable: bool,
     /// A relay that was usable is down or avoided: what was routed through it may be lost.
     pub(crate) stale: bool,
+    /// Loops through a relay vanish that came back before.
+    pub(crate) raised: bool,
+    /// A loop came back that left at this time, over relays that are all in use and none of them alarmed.
+    pub(crate) proved: Option<Instant>,
 }
 
 /// The three relays of a loop, as they were when it left.
 #[derive(Clone, Debug)]
 pub(crate) struct LoopPath {
     relays: [(PeerKey, u64); RELAYS_NEEDED],
+    departed: Instant,
+}
+
+/// What loops say about relays and links, for the local user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoopStatus {
+    /// Every relay of the network, this node apart.
+    pub relays: Vec<RelayLoss>,
+    /// The links that lose most, 16 at most.
+    pub links: Vec<LinkLoss>,
+    /// Links between relays over which enough loops went.
+    pub links_judged: usize,
+    /// Links that paths leave out.
+    pub links_avoided: usize,
+}
+
+/// What loops say about one relay, for the local user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayLoss {
+    /// The relay.
+    pub peer: PeerKey,
+    /// Whether it can be reached.
+    pub reachable: bool,
+    /// Loops through it, the newest 128 at most.
+    pub loops: u32,
+    /// Those of them that did not come back.
+    pub lost: u32,
+    /// Whether paths leave it out because of its score.
+    pub avoided: bool,
+    /// Whether its loops vanish in a row.
+    pub alarmed: bool,
 }
 
 /// Every relay of the network with the evidence for and against it.
 pub(crate) struct Relays {
     relays: BTreeMap<PeerKey, Relay>,
     usable: Vec<PeerKey>,
+    links: Links,
 }
 
 impl Relays {
@@ -134,6 +213,7 @@ impl Relays {
         let mut relays = Self {
             relays: BTreeMap::new(),
             usable: Vec::new(),
+            links: Links::default(),
         };
         relays.set_topology(topology, own);
         relays
@@ -166,7 +246,7 @@ impl Relays {
         };
         // What it lost before says little about a relay that came back.
         if relay.link == Link::Down {
-            (relay.avoided, relay.history, relay.loops) = (false, 0, 0);
+            relay.forget();
         }
         relay.link = Link::Up;
         Change {
@@ -230,13 +310,14 @@ impl Relays {
         Change {
             usable: changed,
             stale,
+            ..Change::default()
         }
     }
 
-    fn reachable(&self, avoided: bool) -> impl Iterator<Item = PeerKey> {
+    fn reachable(&self, suspect: bool) -> impl Iterator<Item = PeerKey> {
         self.relays
             .iter()
-            .filter(move |(_, relay)| relay.reachable() && relay.avoided == avoided)
+            .filter(move |(_, relay)| relay.reachable() && relay.is_suspect() == suspect)
             .map(|(peer, _)| *peer)
     }
 
@@ -253,38 +334,64 @@ impl Relays {
         self.relays.len()
     }
 
-    /// Three distinct usable relays in random order, none of them `except`.
+    /// Three distinct usable relays in random order, none of them `except`, over links that carry if such a path is found.
     pub(crate) fn pick(
         &self,
         rng: &mut impl Rng,
         except: Option<PeerKey>,
     ) -> Option<[PeerKey; RELAYS_NEEDED]> {
-        let mut choice: Vec<_> = self.usable(except).collect();
-        if choice.len() < RELAYS_NEEDED {
-            return None;
-        }
-        for place in 0..RELAYS_NEEDED {
-            let other = place + below(rng, choice.len() - place);
-            choice.swap(place, other);
-        }
-        choice.first_chunk().copied()
+        self.pick_apart(rng, except, None)
     }
 
-    /// Three distinct relays for a loop: now and then one of them is an avoided one.
+    /// The same, with as few relays of another path among them as there can be.
+    pub(crate) fn pick_apart(
+        &self,
+        rng: &mut impl Rng,
+        except: Option<PeerKey>,
+        other: Option<&[PeerKey; RELAYS_NEEDED]>,
+    ) -> Option<[PeerKey; RELAYS_NEEDED]> {
+        let (mut choice, mut rest): (Vec<_>, Vec<_>) = self
+            .usable(except)
+            .partition(|peer| other.is_none_or(|other| !other.contains(peer)));
+        while choice.len() < RELAYS_NEEDED && !rest.is_empty() {
+            choice.push(rest.swap_remove(below(rng, rest.len())));
+        }
+        let mut path = draw(rng, &mut choice)?;
+        for _ in 1..DRAWS_MAX {
+            if self.links.are_fine(&path) {
+                break;
+            }
+            path = draw(rng, &mut choice)?;
+        }
+        Some(path)
+    }
+
+    /// Three distinct relays for a loop, over any links: now and then one of them is an avoided or alarmed one.
     pub(crate) fn pick_loop(&self, rng: &mut impl Rng) -> Option<[PeerKey; RELAYS_NEEDED]> {
-        let mut path = self.pick(rng, None)?;
-        let avoided: Vec<_> = self.reachable(true).filter(|p| !path.contains(p)).collect();
-        if !avoided.is_empty() && below(rng, PROBE_EVERY) == 0 {
-            path[below(rng, RELAYS_NEEDED)] = avoided[below(rng, avoided.len())];
+        let mut choice: Vec<_> = self.usable(None).collect();
+        let mut path = draw(rng, &mut choice)?;
+        let suspects: Vec<_> = self.reachable(true).filter(|p| !path.contains(p)).collect();
+        if !suspects.is_empty() {
+            let suspect = suspects[below(rng, suspects.len())];
+            let alarmed = self.relays.get(&suspect).is_some_and(Relay::is_alarmed);
+            let every = if alarmed {
+                PROBE_ALARMED_EVERY
+            } else {
+                PROBE_EVERY
+            };
+            if below(rng, every) == 0 {
+                path[below(rng, RELAYS_NEEDED)] = suspect;
+            }
         }
         Some(path)
     }
 
     /// Notes which relays a loop that leaves now depends on.
-    pub(crate) fn depart(&self, path: [PeerKey; RELAYS_NEEDED]) -> LoopPath {
+    pub(crate) fn depart(&self, now: Instant, path: [PeerKey; RELAYS_NEEDED]) -> LoopPath {
         let losses = |peer| self.relays.get(&peer).map_or(0, |relay| relay.losses);
         LoopPath {
             relays: path.map(|peer| (peer, losses(peer))),
+            departed: now,
         }
     }
 
@@ -299,21 +406,70 @@ impl Relays {
         if !returned && path.relays.iter().any(broken) {
             return Change::default();
         }
-        let suspect = |relay: &Relay| relay.avoided;
-        let probe = path
-            .relays
-            .iter()
-            .any(|(peer, _)| self.relays.get(peer).is_some_and(suspect));
-        for (peer, _) in &path.relays {
+        let peers = path.relays.map(|(peer, _)| peer);
+        let known = |peer: &PeerKey| self.relays.get(peer);
+        let suspect = |peer: &PeerKey| known(peer).is_some_and(Relay::is_suspect);
+        let probe = peers.iter().any(suspect);
+        // What a bad link loses is not the fault of the relays at its ends.
+        let explained = !returned && !self.links.are_fine(&peers);
+        if returned || !probe {
+            self.links.record(&peers, returned);
+        }
+        let mut raised = false;
+        for (place, peer) in peers.iter().enumerate() {
             if let Some(relay) = self.relays.get_mut(peer) {
                 // The loss of a probe is put down to the relay that it probes.
-                if returned || !probe || relay.avoided {
-                    relay.record(returned);
+                if returned || !explained && (!probe || relay.is_suspect()) {
+                    raised |= relay.record(place, returned);
                 }
             }
         }
-        self.refresh()
+        let change = self.refresh();
+        let trusted = |peer: &PeerKey| self.usable.contains(peer);
+        let proved = returned && peers.iter().all(trusted) && self.alarmed_in_use() == 0;
+        Change {
+            raised,
+            proved: proved.then_some(path.departed),
+            ..change
+        }
     }
+
+    /// Relays whose loops vanish and which paths use all the same, for want of others.
+    fn alarmed_in_use(&self) -> usize {
+        let alarmed = |peer: &&PeerKey| self.relays.get(*peer).is_some_and(Relay::is_alarmed);
+        self.usable.iter().filter(alarmed).count()
+    }
+
+    /// What loops say about relays and links.
+    pub(crate) fn loop_status(&self) -> LoopStatus {
+        let loss = |(peer, relay): (&PeerKey, &Relay)| RelayLoss {
+            peer: *peer,
+            reachable: relay.reachable(),
+            loops: relay.loops,
+            lost: relay.lost(),
+            avoided: relay.avoided,
+            alarmed: relay.is_alarmed(),
+        };
+        let (links_judged, links_avoided) = self.links.counts();
+        LoopStatus {
+            relays: self.relays.iter().map(loss).collect(),
+            links: self.links.worst(LINKS_SHOWN),
+            links_judged,
+            links_avoided,
+        }
+    }
+}
+
+/// Three of these at random, in random order.
+fn draw(rng: &mut impl Rng, choice: &mut [PeerKey]) -> Option<[PeerKey; RELAYS_NEEDED]> {
+    if choice.len() < RELAYS_NEEDED {
+        return None;
+    }
+    for place in 0..RELAYS_NEEDED {
+        let other = place + below(rng, choice.len() - place);
+        choice.swap(place, other);
+    }
+    choice.first_chunk().copied()
 }
 
 /// A random number below `end`, which must not be zero. The bias is below 2⁻⁵⁰ for any network.

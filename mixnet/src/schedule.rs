@@ -1,7 +1,7 @@
 //! Poisson clocks: when a client sends.
 //!
 //! A client has three independent clocks (payload slot, loop, drop cover), a relay one more for
-//! its own loops (Loopix). Each clock draws its gaps from a random stream of its own, so that what
+//! its own loops (Loopix). Outside its window a client's clocks run at the idle rate, which their rates share as before. Each clock draws its gaps from a random stream of its own, so that what
 //! is sent in a slot can never move a later slot: with a full or an empty queue the times are the
 //! same to the nanosecond. Their sum is again Poisson, so an observer sees one rate.
 
@@ -41,6 +41,20 @@ impl PoissonClock {
             next,
             rng,
         }
+    }
+
+    /// Ticks at another rate from now on. What was left to wait is stretched: of an exponential time what is left is exponential
+    /// whenever one looks, so the gap is again an exponential one, of the new mean, and no randomness is drawn for it. A clock
+    /// that never ticks stays one.
+    pub(crate) fn set_rate(&mut self, now: Instant, rate: f64) {
+        let Some(due) = self.next.filter(|_| rate > 0.0) else {
+            return;
+        };
+        let mean_gap = Duration::from_secs_f64(1.0 / rate);
+        let left = due.saturating_duration_since(now);
+        let stretch = mean_gap.as_secs_f64() / self.mean_gap.as_secs_f64();
+        self.mean_gap = mean_gap;
+        self.next = Some(now + left.mul_f64(stretch));
     }
 
     /// Whether a tick is due; if so the next one is drawn. Call until false.
@@ -111,6 +125,29 @@ mod tests {
         assert_eq!(burst, 1);
     }
 
+    /// Gaps across changes of the rate, in units of the mean at the time, are those of an exponential clock.
+    #[test]
+    fn another_rate_takes_effect_at_once_and_stays_poisson() {
+        let start = Instant::now();
+        let mut clock = clock(5.0, start);
+        let (mut now, mut counts) = (start, [0u32; 2]);
+        // Fast for a minute, slow for ten, again and again; what is due is taken when it is due.
+        for turn in 0..400 {
+            let slow = turn % 2;
+            let (rate, length) = if slow == 1 { (0.1, 600) } else { (5.0, 60) };
+            clock.set_rate(now, rate);
+            let end = now + Duration::from_secs(length);
+            while let Some(due) = clock.next_deadline().filter(|due| *due < end) {
+                assert!(clock.tick(due));
+                counts[slow] += 1;
+            }
+            now = end;
+        }
+        // Three standard deviations of Poisson counts of 60,000 and 12,000.
+        assert!((59_265..=60_735).contains(&counts[0]), "{counts:?}");
+        assert!((11_671..=12_329).contains(&counts[1]), "{counts:?}");
+    }
+
     #[test]
     fn a_stopped_clock_and_a_clock_of_rate_zero_never_tick() {
         let start = Instant::now();
@@ -118,6 +155,9 @@ mod tests {
         assert!(!never.tick(start + Duration::from_secs(1_000)));
         let mut stopped = clock(1.0, start);
         stopped.stop();
+        stopped.set_rate(start, 9.0);
+        never.set_rate(start, 9.0);
+        assert_eq!(never.next_deadline(), None);
         assert!(!stopped.tick(start + Duration::from_secs(1_000)));
         assert_eq!(stopped.next_deadline(), None);
     }

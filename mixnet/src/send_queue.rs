@@ -10,7 +10,8 @@ use std::collections::VecDeque;
 
 use crate::address::PeerKey;
 use crate::fragment::{Frames, Object, Oversize, frames_for, split};
-use crate::limits::{SEND_QUEUE_FRAMES_MAX, SEND_QUEUE_OBJECTS_MAX};
+use crate::level::Class;
+use crate::limits::{RELAYS_NEEDED, SEND_QUEUE_FRAMES_MAX, SEND_QUEUE_OBJECTS_MAX};
 use crate::sphinx::Surb;
 
 // ---- Our constants ----
@@ -45,6 +46,9 @@ pub(crate) enum Route {
 pub(crate) struct Departure {
     pub(crate) route: Route,
     pub(crate) frame: Vec<u8>,
+    pub(crate) class: Class,
+    /// For a second copy: the path of the first one.
+    pub(crate) first: Option<Box<[PeerKey; RELAYS_NEEDED]>>,
 }
 
 /// Where the frames of one object go.
@@ -57,6 +61,7 @@ enum Routes {
 struct Sending {
     routes: Routes,
     frames: Frames,
+    class: Class,
 }
 
 impl Sending {
@@ -66,7 +71,12 @@ impl Sending {
             Routes::Forward(to) => Route::Forward(*to),
             Routes::Replies(blocks) => Route::Reply(blocks.pop_front()?),
         };
-        Some(Departure { route, frame })
+        Some(Departure {
+            route,
+            frame,
+            class: self.class,
+            first: None,
+        })
     }
 }
 
@@ -75,6 +85,8 @@ impl Sending {
 pub(crate) struct SendQueue {
     /// Frames that were taken and could not leave.
     returned: VecDeque<Departure>,
+    /// Second copies of frames that have left.
+    copies: VecDeque<Departure>,
     short: VecDeque<Sending>,
     long: VecDeque<Sending>,
     background: VecDeque<Sending>,
@@ -106,7 +118,7 @@ impl SendQueue {
     ) -> Result<(), Oversize> {
         let frames = split(object, object_id)?;
         let routes = Routes::Forward(to);
-        self.push(Sending { routes, frames }, urgency);
+        self.push(routes, frames, urgency);
         Ok(())
     }
 
@@ -120,23 +132,30 @@ impl SendQueue {
         debug_assert_eq!(blocks.len(), frames_for(object.bytes.len()));
         let frames = split(object, object_id)?;
         let routes = Routes::Replies(blocks.into());
-        self.push(Sending { routes, frames }, Urgency::Prompt);
+        self.push(routes, frames, Urgency::Prompt);
         Ok(())
     }
 
-    fn push(&mut self, sending: Sending, urgency: Urgency) {
-        self.frames += sending.frames.len();
-        let lane = match urgency {
-            Urgency::Background => &mut self.background,
-            Urgency::Prompt if sending.frames.len() <= SHORT_FRAMES_MAX => &mut self.short,
-            Urgency::Prompt => &mut self.long,
+    fn push(&mut self, routes: Routes, frames: Frames, urgency: Urgency) {
+        self.frames += frames.len();
+        let class = class_of(urgency, frames.len());
+        let lane = match class {
+            Class::Background => &mut self.background,
+            Class::Interactive | Class::Replies => &mut self.short,
+            Class::Bulk => &mut self.long,
         };
-        lane.push_back(sending);
+        lane.push_back(Sending {
+            routes,
+            frames,
+            class,
+        });
     }
 
     /// Takes the frame for a slot.
     pub(crate) fn pop(&mut self) -> Option<Departure> {
-        let departure = self.returned.pop_front().or_else(|| self.pop_lane())?;
+        let early = self.returned.pop_front();
+        let early = early.or_else(|| self.copies.pop_front());
+        let departure = early.or_else(|| self.pop_lane())?;
         self.frames -= 1;
         Some(departure)
     }
@@ -174,10 +193,25 @@ impl SendQueue {
         departure
     }
 
+    /// Queues the second copy of a frame that has left; it takes the next slot.
+    pub(crate) fn push_copy(&mut self, copy: Departure) {
+        self.frames += 1;
+        self.copies.push_back(copy);
+    }
+
     /// Takes back a frame that could not leave; it is the next one to go.
     pub(crate) fn put_back(&mut self, departure: Departure) {
         self.frames += 1;
         self.returned.push_front(departure);
+    }
+}
+
+/// What an object of so many frames is.
+pub(crate) fn class_of(urgency: Urgency, frames: usize) -> Class {
+    match urgency {
+        Urgency::Background => Class::Background,
+        Urgency::Prompt if frames <= SHORT_FRAMES_MAX => Class::Interactive,
+        Urgency::Prompt => Class::Bulk,
     }
 }
 
@@ -264,6 +298,25 @@ mod tests {
         queue.put_back(first);
         assert_eq!(queue.frames(), 2);
         assert_eq!(kinds(&mut queue), [1, 2]);
+    }
+
+    #[test]
+    fn a_second_copy_takes_the_next_slot_and_is_counted() {
+        let mut queue = SendQueue::default();
+        for (id, urgency) in [(1, Urgency::Prompt), (2, Urgency::Background)] {
+            queue
+                .push_forward(peer_key(1), object(id, 1), [id; 8], urgency)
+                .unwrap();
+        }
+        let mut first = queue.pop().unwrap();
+        assert_eq!(first.class, Class::Interactive);
+        first.first = Some(Box::new([1, 2, 3].map(peer_key)));
+        queue.push_copy(first);
+        assert_eq!(queue.frames(), 2);
+        let copy = queue.pop().unwrap();
+        assert!(copy.first.is_some() && copy.frame[1] == 1);
+        assert_eq!(queue.pop().unwrap().class, Class::Background);
+        assert_eq!(queue.frames(), 0);
     }
 
     #[test]

@@ -43,6 +43,7 @@ use crate::address::{Address, AddressPolicy, PeerKey, Transport};
 use crate::client::TooFewRelays;
 use crate::descriptor::Descriptor;
 use crate::fragment::Object;
+use crate::level::Protection;
 use crate::limits::{
     CORE_QUEUE_MAX, EVENT_QUEUE_MAX, KEEPER_QUEUE_MAX, RELAYS_NEEDED, REQUEST_QUEUE_MAX,
 };
@@ -55,6 +56,8 @@ use crate::replay::{Capacity, ReplayStore};
 use crate::send_queue::Urgency;
 use crate::sphinx::{PublicKey, SecretKey, Surb};
 use crate::topology::{Topology, TopologyError};
+use crate::watch::Notice;
+use crate::window::WindowState;
 
 /// What makes a running node.
 pub struct Config {
@@ -80,6 +83,8 @@ pub struct Config {
     pub trace: Option<PathBuf>,
     /// How often to send.
     pub preset: Preset,
+    /// What messages get, and what happens where they cannot have it.
+    pub protection: Protection,
     /// The network.
     pub topology: Vec<Descriptor>,
     /// Makes all randomness of the node repeatable; for tests only.
@@ -110,6 +115,8 @@ pub enum Event {
     SurbsStale,
     /// What became of a chain of boxes that is watched, or of an object that was left in mailboxes.
     Mailbox(mailbox::Event),
+    /// Whether messages get the protection that was chosen has changed.
+    Notice(Notice),
 }
 
 /// The state of a running node.
@@ -196,6 +203,11 @@ enum Query {
     },
     Status {
         done: oneshot::Sender<Status>,
+    },
+    Foreground(bool),
+    Window {
+        steps: u16,
+        done: oneshot::Sender<WindowState>,
     },
     Install {
         key: SecretKey,
@@ -342,6 +354,23 @@ impl Handle {
         answer.await.ok()
     }
 
+    /// The application came to the foreground, or left it: while it is there the node sends at its full rate.
+    pub async fn set_foreground(&self, foreground: bool) {
+        // A node that has stopped has no window.
+        let _ = self.queries.send(Query::Foreground(foreground)).await;
+    }
+
+    /// Opens the window for so many steps of ten minutes, whatever the application does; 0 lets it close with the step in
+    /// progress unless the application is in the foreground. Gives what the window does then; none once the node has stopped.
+    pub async fn open_window(&self, steps: u16) -> Option<WindowState> {
+        let (done, answer) = oneshot::channel();
+        self.queries
+            .send(Query::Window { steps, done })
+            .await
+            .ok()?;
+        answer.await.ok()
+    }
+
     /// Takes one more mix key into use: packets for it are peeled from now on, and loops and reply blocks of this node end at it.
     /// The key before it stays good until it is retired, or until a third one takes its place.
     pub async fn install_key(&self, key: SecretKey) -> Result<(), KeyError> {
@@ -440,6 +469,7 @@ pub fn spawn(
         ),
         relay: config.relay,
         preset: config.preset,
+        protection: config.protection,
         topology: topology.clone(),
         seed: *seed,
     };

@@ -10,8 +10,8 @@ use mixnet::message::Message;
 use mixnet::node::{Input, Output};
 use mixnet::{
     Address, AddressPolicy, Capabilities, Descriptor, DropReason, Hop, Intake, Node, NodeConfig,
-    Now, Packet, PacketKind, PeerKey, Preset, Received, ReplayStore, SecretKey, Statement,
-    Topology, Transport, build,
+    Now, Packet, PacketKind, PeerKey, Preset, Protection, Received, ReplayStore, SecretKey,
+    Statement, Topology, Transport, build,
 };
 
 /// A relay, with a network of three others that are never connected: it sends nothing of its own.
@@ -63,6 +63,7 @@ impl Bench {
             address: hops[0].address,
             relay,
             preset: Preset::RELAY,
+            protection: Protection::of(&Preset::RELAY),
             topology,
             seed: [7; 32],
         };

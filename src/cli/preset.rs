@@ -1,19 +1,28 @@
 //! `ferry preset`: what a preset gives and costs.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use clap::Args;
-use mixnet::Preset;
+use mixnet::preset::{DELAYS_MS, Latency};
+use mixnet::{Class, Level, Preset};
 use serde_json::{Value, json};
 
-use super::out;
+use super::{id, out};
+use crate::directory::Directory;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Shows what a preset of the mixnet gives and costs: latency, bytes per month, the crowd at a relay.
+/// Shows what a preset of the mixnet gives and costs: latency, bytes per month, the crowd at a relay; and what each class of
+/// messages gets, or would get with the delay of another preset.
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// Its name; without one, all of them.
     #[arg(value_name = "NAME")]
     name: Option<String>,
+    /// A node's directory: shows its preset, and its classes of messages as they are configured there.
+    #[arg(long, value_name = "DIR", conflicts_with = "name")]
+    dir: Option<PathBuf>,
     /// Users of the same preset whose window is open at a time, for the pool.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     users: u32,
@@ -25,7 +34,17 @@ pub(super) struct Options {
     json: bool,
 }
 
+/// What a row about a class says: its name, its level.
+type Row = (String, Level);
+
 pub(super) fn run(options: &Options) -> Result<Exit, Failure> {
+    if let Some(dir) = &options.dir {
+        let settings = id::settings(&Directory::open(dir)?, &[])?;
+        let (preset, protection) = crate::node::protection_of(&settings)?;
+        let row = |class: Class| (class.as_str().to_owned(), protection.levels.of_class(class));
+        show(&preset, &Class::ALL.map(row), options);
+        return Ok(Exit::Ok);
+    }
     let presets: Vec<Preset> = match &options.name {
         None => Preset::ALL.to_vec(),
         Some(name) => match Preset::named(name) {
@@ -40,18 +59,43 @@ pub(super) fn run(options: &Options) -> Result<Exit, Failure> {
             }
         },
     };
+    let rung = |delay_ms| Some((format!("at {delay_ms} ms"), Level::new(delay_ms, 1).ok()?));
+    let rows: Vec<Row> = DELAYS_MS.into_iter().filter_map(rung).collect();
     for preset in presets {
-        match options.json {
-            true => out::say(&object(&preset, options).to_string()),
-            false => describe(&preset, options),
-        }
+        show(&preset, &rows, options);
     }
     Ok(Exit::Ok)
 }
 
-fn object(preset: &Preset, options: &Options) -> Value {
-    let latency = preset.latency().map(|latency| {
-        json!({"p50": latency.p50.as_secs_f64(), "p95": latency.p95.as_secs_f64(), "p99": latency.p99.as_secs_f64()})
+fn show(preset: &Preset, rows: &[Row], options: &Options) {
+    match options.json {
+        true => out::say(&object(preset, rows, options).to_string()),
+        false => describe(preset, rows, options),
+    }
+}
+
+fn pool(preset: &Preset, level: Level, options: &Options) -> f64 {
+    let delay = Duration::from_millis(level.delay_ms().into());
+    preset.pool_at(options.users.into(), options.relays.into(), delay)
+}
+
+fn latency(preset: &Preset, level: Level) -> Option<Latency> {
+    preset.latency_at(Duration::from_millis(level.delay_ms().into()))
+}
+
+fn quantiles(latency: Latency) -> Value {
+    json!({"p50": latency.p50.as_secs_f64(), "p95": latency.p95.as_secs_f64(), "p99": latency.p99.as_secs_f64()})
+}
+
+fn object(preset: &Preset, rows: &[Row], options: &Options) -> Value {
+    let classes = rows.iter().map(|(name, level)| {
+        json!({
+            "class": name,
+            "delay_ms_mean": level.delay_ms(),
+            "copies": level.copies(),
+            "latency_seconds": latency(preset, *level).map(quantiles),
+            "pool": pool(preset, *level, options),
+        })
     });
     json!({
         "name": preset.name,
@@ -62,7 +106,9 @@ fn object(preset: &Preset, options: &Options) -> Value {
         "delay_ms_mean": preset.delay_ms_mean,
         "idle_rate": preset.idle_rate,
         "window_minutes": preset.window_minutes,
-        "latency_seconds": latency,
+        "latency_seconds": preset.latency().map(quantiles),
+        "latency_idle_seconds": preset.latency_idle().filter(|_| !preset.is_always_open()).map(quantiles),
+        "classes": classes.collect::<Vec<_>>(),
         "bytes_per_month": preset.bytes_per_month().round(),
         "users": options.users,
         "relays": options.relays,
@@ -70,7 +116,7 @@ fn object(preset: &Preset, options: &Options) -> Value {
     })
 }
 
-fn describe(preset: &Preset, options: &Options) {
+fn describe(preset: &Preset, rows: &[Row], options: &Options) {
     out::say(&format!("{} (version {})", preset.name, preset.version));
     out::say(&format!(
         "  sends      {}/s messages or cover, {}/s loops, {}/s cover, in a window of {} minutes a day; {:.4}/s otherwise",
@@ -93,6 +139,13 @@ fn describe(preset: &Preset, options: &Options) {
         )),
         None => out::say("  latency    it sends no messages of its own"),
     }
+    if let Some(idle) = preset.latency_idle().filter(|_| !preset.is_always_open()) {
+        out::say(&format!(
+            "  idle       {:.0} s for half of the messages, {:.0} s for 99 %, while the window is closed",
+            idle.p50.as_secs_f64(),
+            idle.p99.as_secs_f64()
+        ));
+    }
     out::say(&format!(
         "  volume     {:.2} GB a month, both ways together",
         preset.bytes_per_month() / 1e9
@@ -103,4 +156,22 @@ fn describe(preset: &Preset, options: &Options) {
         options.relays,
         options.users
     ));
+    for (name, level) in rows {
+        let Some(latency) = latency(preset, *level) else {
+            continue;
+        };
+        let copies = if level.copies() > 1 {
+            ", sent twice"
+        } else {
+            ""
+        };
+        out::say(&format!(
+            "  {name:<12} {:>4} ms{copies}: {:.2} s, {:.2} s, {:.2} s; a pool of {:.1}",
+            level.delay_ms(),
+            latency.p50.as_secs_f64(),
+            latency.p95.as_secs_f64(),
+            latency.p99.as_secs_f64(),
+            pool(preset, *level, options)
+        ));
+    }
 }

@@ -1,9 +1,11 @@
 //! The checked configuration, typed. What is in a [`Settings`] can be used as it is.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
 use legacy::shell::NatPolicy;
+use mixnet::{Class, LowTraffic};
 
 use super::check::{ConfigError, Origin, Values};
 use super::schema::{self, Value};
@@ -122,6 +124,14 @@ pub struct Mix {
     pub advertise: Option<SocketAddrV4>,
     /// A name of [`mixnet`]'s presets.
     pub preset: String,
+    /// Classes of messages that have the delay of another preset.
+    pub classes: BTreeMap<Class, String>,
+    /// Classes whose packets are sent twice.
+    pub twice: Vec<Class>,
+    /// What is done while too few packets mix.
+    pub low_traffic: LowTraffic,
+    /// Refuse what cannot have its level.
+    pub strict: bool,
     /// The file of signed descriptors.
     pub topology: PathBuf,
     /// Packets a second that a relay takes for long.
@@ -192,12 +202,25 @@ pub struct Edge {
     pub follow_all: bool,
     /// Largest part of Whisper to follow, 0 to 1.
     pub max_share: f64,
+    /// When the window of the preset is open.
+    pub window: WindowRule,
     /// How messages are synchronised.
     pub mode: SyncMode,
     /// Reply blocks below which more are sent.
     pub block_low: u16,
     /// Reply blocks after a top-up.
     pub block_high: u16,
+}
+
+/// When the window of an edge is open, beside the steps that its user asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowRule {
+    /// While a local client is connected.
+    Connected,
+    /// While a local client is connected and has done something lately.
+    Active,
+    /// Only when the user asks.
+    Manual,
 }
 
 /// How an edge synchronises messages with its bridge.
@@ -442,10 +465,21 @@ impl Reader<'_> {
             );
             self.wrong("mix", "trace_file", why);
         }
+        let other = |class: &Class| {
+            Some((*class, self.text("mix", class.as_str()))).filter(|(_, name)| !name.is_empty())
+        };
+        let classes = Class::ALL.iter().filter_map(other).collect();
+        let twice = self.parsed_list("mix", "twice", twice);
+        let low_traffic = LowTraffic::named(&self.text("mix", "low_traffic")).unwrap_or_default();
+        let strict = self.flag("mix", "strict");
         Some(Mix {
             listen: listen?,
             advertise: advertise?,
             preset,
+            classes,
+            twice: twice?,
+            low_traffic,
+            strict,
             topology,
             capacity: self.count("mix", "capacity"),
             test_loss_percent,
@@ -465,6 +499,11 @@ impl Reader<'_> {
             let why = format!("{block_low} must be below block_high, which is {block_high}");
             self.wrong("edge", "block_low", why);
         }
+        let window = match self.text("edge", "window").as_str() {
+            "active" => WindowRule::Active,
+            "manual" => WindowRule::Manual,
+            _ => WindowRule::Connected,
+        };
         let mode = match self.text("edge", "mode").as_str() {
             "interactive" => SyncMode::Interactive,
             _ => SyncMode::Batch,
@@ -474,6 +513,7 @@ impl Reader<'_> {
             hints: hints?,
             follow_all: self.flag("edge", "follow_all"),
             max_share: self.number("edge", "max_share"),
+            window,
             mode,
             block_low,
             block_high,
@@ -693,6 +733,19 @@ fn served(text: &str, guarded: bool) -> Result<SocketAddr, String> {
          127.0.0.1:{}, or set token_file",
         address.port()
     ))
+}
+
+fn twice(list: &[String]) -> Result<Vec<Class>, String> {
+    let mut classes = Vec::new();
+    for name in list {
+        let class = Class::named(name).filter(|class| *class != Class::Replies);
+        classes.push(class.ok_or_else(|| {
+            format!("{name:?} is no class that can be sent twice: interactive, bulk or background")
+        })?);
+    }
+    classes.sort();
+    classes.dedup();
+    Ok(classes)
 }
 
 fn namespaces(list: &[String]) -> Result<Vec<Namespace>, String> {

@@ -19,16 +19,30 @@ pub async fn get(api: SocketAddr, path: &str) -> io::Result<Value> {
     serde_json::from_str(&text(api, path).await?).map_err(io::Error::other)
 }
 
+/// What `POST path` answers to this body, as JSON, whatever the status.
+pub async fn post(api: SocketAddr, path: &str, body: &Value) -> io::Result<Value> {
+    let body = body.to_string();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {}",
+        body.len()
+    );
+    serde_json::from_str(&ask(api, &head, &body).await?).map_err(io::Error::other)
+}
+
 /// What `GET path` answers, whatever the status.
 pub async fn text(api: SocketAddr, path: &str) -> io::Result<String> {
-    tokio::time::timeout(ANSWER_WITHIN, ask(api, path))
+    ask(api, &format!("GET {path} HTTP/1.1"), "").await
+}
+
+async fn ask(api: SocketAddr, head: &str, body: &str) -> io::Result<String> {
+    tokio::time::timeout(ANSWER_WITHIN, exchange(api, head, body))
         .await
         .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
 }
 
-async fn ask(api: SocketAddr, path: &str) -> io::Result<String> {
+async fn exchange(api: SocketAddr, head: &str, body: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect(api).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {api}\r\nConnection: close\r\n\r\n");
+    let request = format!("{head}\r\nHost: {api}\r\nConnection: close\r\n\r\n{body}");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(ANSWER_MAX).read_to_end(&mut answer).await?;

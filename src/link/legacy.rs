@@ -9,6 +9,7 @@ use bridge::gateway::client;
 use bridge::port::{Envelope, EnvelopeFacts, Inspect, InspectError, SealError, SealJob};
 use tokio::sync::{Semaphore, mpsc};
 
+use super::foreground::Sign;
 use super::interest::Interests;
 
 /// Nonces that one sealing may try: 2^22 is about four seconds of one core, and 16 times what the largest
@@ -79,8 +80,13 @@ pub async fn to_edge(
     mut events: mpsc::Receiver<Event>,
     client: mpsc::Sender<client::Input>,
     interests: Arc<Interests>,
+    presence: mpsc::Sender<Sign>,
 ) {
     while let Some(event) = events.recv().await {
+        if let Some(sign) = sign(&event) {
+            // The follower ends with the mixnet, and then there is no window.
+            let _ = presence.send(sign).await;
+        }
         let input = match event {
             Event::Envelope {
                 envelope,
@@ -106,6 +112,16 @@ pub async fn to_edge(
         {
             return;
         }
+    }
+}
+
+/// What an event shows of the client's presence.
+fn sign(event: &Event) -> Option<Sign> {
+    match event {
+        Event::PeerUp { node, .. } => Some(Sign::Here(*node)),
+        Event::PeerDown { node } => Some(Sign::Gone(*node)),
+        Event::PeerInterest { .. } | Event::Envelope { from: Some(_), .. } => Some(Sign::Busy),
+        Event::Envelope { from: None, .. } | Event::Sent { .. } | _ => None,
     }
 }
 

@@ -38,7 +38,8 @@ pub async fn to_bridge(mut events: mpsc::Receiver<Event>, engine: mpsc::Sender<e
                 ..
             }
             | Event::Relays { .. }
-            | Event::SurbsStale => None,
+            | Event::SurbsStale
+            | Event::Notice(_) => None,
         };
         if let Some(input) = input
             && engine.send(input).await.is_err()
@@ -73,7 +74,8 @@ pub async fn to_edge(mut events: mpsc::Receiver<Event>, client: mpsc::Sender<cli
                 arrival: Arrival::Forward,
                 ..
             }
-            | Event::Relays { .. } => None,
+            | Event::Relays { .. }
+            | Event::Notice(_) => None,
         };
         if let Some(input) = input
             && client.send(input).await.is_err()

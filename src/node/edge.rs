@@ -44,10 +44,14 @@ pub(super) fn start(
     let interests = Arc::new(Interests::new(dictionary, follow_all, edge.max_share));
     let (from_whisper, from_mix) = (whisper.events.take()?, mix.events.take()?);
     let mut feeds = JoinSet::new();
+    let (presence, signs) = mpsc::channel(link::foreground::SIGNS_MAX);
+    let window = settings.edge.window;
+    feeds.spawn(link::foreground::follow(window, mix.handle.clone(), signs));
     feeds.spawn(link::legacy::to_edge(
         from_whisper,
         running.input.clone(),
         interests.clone(),
+        presence,
     ));
     feeds.spawn(link::mixnet::to_edge(from_mix, running.input.clone()));
 

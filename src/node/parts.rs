@@ -14,7 +14,7 @@ use ::legacy::shh::wire::RateLimits;
 use ::mixnet::descriptor::Descriptor;
 use ::mixnet::preset::Preset;
 use ::mixnet::replay::{Capacity, KEY_LIFE};
-use ::mixnet::{SecretKey as MixKey, shell as mix_shell};
+use ::mixnet::{Class, Level, Levels, Protection, SecretKey as MixKey, shell as mix_shell};
 use bridge::error::OpenError;
 use bridge::store::{RocksStore, StoreError};
 use sha2::{Digest as _, Sha256};
@@ -41,6 +41,7 @@ pub(super) struct Whisper {
 pub(super) struct Mix {
     pub handle: mix_shell::Handle,
     pub preset: Preset,
+    pub protection: Protection,
     pub(super) events: Events<mix_shell::Event>,
     task: JoinHandle<()>,
 }
@@ -235,12 +236,7 @@ pub(super) fn mix(
     let key = keys.mix.as_ref().ok_or_else(|| missing("mix"))?;
     let identity = keys.libp2p.as_ref().ok_or_else(|| missing("libp2p"))?;
     let advertise = identity::mix_address(settings).unwrap_or(listen);
-    let preset = Preset::named(&settings.mix.preset).ok_or_else(|| {
-        StartError::Bug(format!(
-            "the preset {} is in the schema only",
-            settings.mix.preset
-        ))
-    })?;
+    let (preset, protection) = protection(settings)?;
     let config = mix_shell::Config {
         key: MixKey::from_bytes(*key.expose()),
         identity: Zeroizing::new(*identity.expose()),
@@ -253,6 +249,7 @@ pub(super) fn mix(
         test_loss_percent: settings.mix.test_loss_percent,
         replay_capacity: Capacity::for_rate(settings.mix.capacity.into(), KEY_LIFE),
         preset,
+        protection,
         topology: topology.to_vec(),
         seed: match settings.node.seed {
             Some(_) => Some(*seed(settings, SeedFor::Mix)?),
@@ -265,9 +262,36 @@ pub(super) fn mix(
     Ok(Some(Mix {
         handle,
         preset,
+        protection,
         events: Events(Some(events)),
         task,
     }))
+}
+
+/// The preset, and what each class of messages gets: the delay of the preset that the configuration names for it, and one copy or
+/// two.
+pub(crate) fn protection(settings: &Settings) -> Result<(Preset, Protection), StartError> {
+    let mix = &settings.mix;
+    let unknown = || StartError::Bug(format!("the preset {} is in the schema only", mix.preset));
+    let preset = Preset::named(&mix.preset).ok_or_else(unknown)?;
+    let mut levels = Levels::of(&preset);
+    for class in Class::ALL {
+        let named = mix.classes.get(&class).map(String::as_str);
+        let delay = named
+            .and_then(Preset::named)
+            .unwrap_or(preset)
+            .delay_ms_mean;
+        let copies = if mix.twice.contains(&class) { 2 } else { 1 };
+        levels = Level::new(delay, copies)
+            .and_then(|level| levels.with(class, level))
+            .map_err(|error| StartError::Bug(format!("the class {}: {error}", class.as_str())))?;
+    }
+    let protection = Protection {
+        levels,
+        low_traffic: mix.low_traffic,
+        strict: mix.strict,
+    };
+    Ok((preset, protection))
 }
 
 fn mix_failed(settings: &Settings, error: mix_shell::SpawnError) -> StartError {

@@ -1,5 +1,7 @@
 //! Asks every part how it is doing, a few times a second, and puts the answer where the API finds it.
 
+mod mix;
+
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -8,10 +10,7 @@ use ::legacy::rlpx::Direction as Opened;
 use ::legacy::shell as whisper_shell;
 use ::legacy::shh::clock::ClockState;
 use ::legacy::shh::limits::CLOCK_WARN_S;
-use ::mixnet::counters::PacketKind;
-use ::mixnet::error::DropReason as MixDrop;
 use ::mixnet::mailbox::PutStatus;
-use ::mixnet::shell as mix_shell;
 use bridge::counters::{Counters, Direction, DropReason};
 use bridge::port::BridgeId;
 use bridge::store::{Family, RocksStore};
@@ -21,20 +20,21 @@ use super::core::{Core, Doing};
 use super::mailbox::{self, Mailbox};
 use super::parts::{Mix, Whisper};
 use crate::config::Settings;
-use crate::identity::{self, Identity};
+use crate::identity::Identity;
 use crate::link::interest::Interests;
 use crate::metrics::{self, Readings};
 use crate::status::{
-    BridgeStatus, Cause, EdgeStatus, Health, MailStatus, MailboxStatus, MixPeer, MixStatus,
-    NodeStatus, SNAPSHOT_EVERY, Snapshot, WhisperPeer, WhisperStatus,
+    BridgeStatus, Cause, EdgeStatus, Health, MailStatus, MailboxStatus, NodeStatus, SNAPSHOT_EVERY,
+    Snapshot, WhisperPeer, WhisperStatus,
 };
+use mix::MixSource;
 
 /// Where a snapshot comes from.
 pub(super) struct Sources {
     identity: Identity,
     started_unix_ms: u64,
     whisper: Option<(whisper_shell::Handle, usize)>,
-    mix: Option<(mix_shell::Handle, &'static str)>,
+    mix: Option<MixSource>,
     doing: Option<Doing>,
     mailbox: Option<watch::Receiver<mailbox::Doing>>,
     store: Option<Arc<RocksStore>>,
@@ -57,7 +57,11 @@ impl Sources {
             identity,
             started_unix_ms: unix_ms(),
             whisper: whisper.map(|whisper| (whisper.handle.clone(), statics)),
-            mix: mix.map(|mix| (mix.handle.clone(), mix.preset.name)),
+            mix: mix.map(|mix| MixSource {
+                handle: mix.handle.clone(),
+                preset: mix.preset.name,
+                protection: mix.protection,
+            }),
             doing,
             mailbox: mailbox.map(|mailbox| mailbox.doing.clone()),
             store,
@@ -85,7 +89,7 @@ impl Sources {
             None => None,
         };
         let mix = match &self.mix {
-            Some((handle, preset)) => mix_status(handle, preset, &mut readings).await,
+            Some(mix) => mix.status(&mut readings).await,
             None => None,
         };
         let (bridge, edge) = match &self.doing {
@@ -277,69 +281,6 @@ fn whisper_peer(peer: &whisper_shell::PeerInfo) -> WhisperPeer {
         light: peer.wants.as_ref().is_some_and(|wants| wants.light),
         node_id: key,
     }
-}
-
-async fn mix_status(
-    handle: &mix_shell::Handle,
-    preset: &str,
-    readings: &mut Readings,
-) -> Option<MixStatus> {
-    let status = handle.status().await?;
-    let counters = &status.node.counters;
-    for kind in PacketKind::ALL {
-        readings.count_labelled(&metrics::MIX_PACKETS, kind.as_str(), counters.sent(kind));
-    }
-    for reason in MixDrop::ALL {
-        readings.count_labelled(
-            &metrics::MIX_DROPPED,
-            reason.as_str(),
-            counters.dropped(*reason),
-        );
-    }
-    readings.count(&metrics::MIX_RECEIVED, counters.received);
-    readings.count(&metrics::MIX_OBJECTS, counters.objects_delivered);
-    readings.count_labelled(&metrics::MIX_LOOPS, "returned", counters.loops_returned);
-    readings.count_labelled(&metrics::MIX_LOOPS, "lost", counters.loops_lost);
-    readings.count(
-        &metrics::MIX_DELAY_QUEUE,
-        status.node.packets_delayed as u64,
-    );
-    readings.count(
-        &metrics::MIX_FRAMES_QUEUED,
-        status.node.frames_queued as u64,
-    );
-    readings.count_labelled(&metrics::MIX_RELAYS, "known", status.known_relays as u64);
-    readings.count_labelled(&metrics::MIX_RELAYS, "usable", status.usable_relays as u64);
-    readings.count(&metrics::MIX_PEERS, status.connections.len() as u64);
-    let used = status.node.mailboxes;
-    for (result, count) in [
-        ("polls", used.polls),
-        ("found", used.found),
-        ("silent", used.silent),
-        ("lies", used.lies),
-        ("skipped", used.skipped),
-        ("puts", used.puts),
-        ("kept", used.kept),
-        ("refused", used.refused),
-        ("unanswered", used.unanswered),
-    ] {
-        readings.count_labelled(&metrics::MIX_MAILBOXES, result, count);
-    }
-    readings.count(&metrics::MIX_CHAINS, status.node.chains_watched as u64);
-    readings.count(&metrics::MIX_SURBS, status.node.surbs_outstanding as u64);
-    let peers = status.connections.iter().map(|connection| MixPeer {
-        peer_id: identity::peer_id(&connection.peer).unwrap_or_default(),
-        listed: connection.known,
-    });
-    Some(MixStatus {
-        preset: preset.to_owned(),
-        relays_usable: status.usable_relays,
-        relays_known: status.known_relays,
-        relays_needed: status.needed,
-        peers: peers.collect(),
-        frames_queued: status.node.frames_queued,
-        surbs_outstanding: status.node.surbs_outstanding,
-    })
 }
 
 fn bridge_status(status: &bridge::engine::Status, readings: &mut Readings) -> BridgeStatus {

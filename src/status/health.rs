@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::{ClientState, NodeStatus};
-use crate::role::Role;
+use super::{ClientState, MixStatus, NodeStatus};
+use crate::role::{Role, Roles};
 
 /// The answer of `/v1/health`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -112,8 +112,68 @@ fn whisper(status: &NodeStatus, causes: &mut Vec<Cause>) {
 }
 
 fn mix(status: &NodeStatus, causes: &mut Vec<Cause>) {
-    let roles = &status.identity.roles;
     let Some(mix) = &status.mix else { return };
+    let roles = &status.identity.roles;
+    relays(mix, roles, causes);
+    protection(mix, roles, causes);
+    if mix.window.is_closed() {
+        causes.push(Cause::note(
+            "window_closed",
+            "nobody is using this node, so packets leave at the idle rate and messages take minutes",
+            "connect the client, or run `ferry window`; that shows on the line, as the opening of an application",
+        ));
+    }
+}
+
+/// What messages do not get of what was chosen for them.
+fn protection(mix: &MixStatus, roles: &Roles, causes: &mut Vec<Cause>) {
+    let sends = roles.has(Role::Edge) || roles.has(Role::Bridge);
+    let mut push = |blocking, code, message: String, what_to_do: &str| {
+        causes.push(Cause {
+            blocking: blocking && sends,
+            ..Cause::note(code, message, what_to_do)
+        });
+    };
+    let (chosen, pool) = (&mix.protection, mix.traffic.pool);
+    if chosen.alarm {
+        push(
+            true,
+            "loops_vanish",
+            "packets that this node sends to itself do not come back any more: somebody may be isolating messages, so they are held".to_owned(),
+            "wait; they leave when loops come back. /v1/mix names the relays whose loops vanish",
+        );
+    }
+    if chosen.refusing {
+        push(
+            true,
+            "anonymity_too_low",
+            format!(
+                "about {pool:.1} packets rest at a relay while one of yours does, 8 are needed: messages are refused"
+            ),
+            "wait for more traffic, choose a preset with longer delays, set [mix] low_traffic = \"adapt\", or strict = false",
+        );
+    } else if mix.traffic.is_low() {
+        push(
+            false,
+            "low_traffic",
+            format!(
+                "about {pool:.1} packets rest at a relay while one of yours does; with fewer than 8 they are easy to tell apart"
+            ),
+            "set [mix] low_traffic = \"adapt\" for longer delays, or \"refuse\"; it ends when more people use the network",
+        );
+    }
+    if chosen.copies_share_relays {
+        push(
+            chosen.strict,
+            "copies_share_relays",
+            "fewer than six relays are usable, so the two copies of a packet take common relays"
+                .to_owned(),
+            "wait for more relays, or leave [mix] twice empty",
+        );
+    }
+}
+
+fn relays(mix: &MixStatus, roles: &Roles, causes: &mut Vec<Cause>) {
     if mix.relays_usable >= mix.relays_needed {
         return;
     }

@@ -24,8 +24,8 @@ use mixnet::node::{Input, Output};
 use mixnet::send_queue::Urgency;
 use mixnet::{
     Address, AddressPolicy, Arrival, Capabilities, Descriptor, Intake, Node, NodeConfig, Now,
-    Packet, PeerKey, Preset, Received, ReplayStore, SecretKey, Statement, Surb, Topology,
-    Transport,
+    Packet, PeerKey, Preset, Protection, Received, ReplayStore, SecretKey, Statement, Surb,
+    Topology, Transport,
 };
 
 /// What a mailbox does wrong.
@@ -377,7 +377,7 @@ impl World {
                 Output::SurbsStale if self.members[member].part == Part::Edge => {
                     self.tell_edge(client::Input::BlocksStale);
                 }
-                Output::SurbsStale | Output::Relays { .. } => {}
+                Output::SurbsStale | Output::Relays { .. } | Output::Notice(_) => {}
             }
         }
     }
@@ -560,11 +560,14 @@ fn node(
             }
         },
         relay: part == Part::Relay,
+        protection: Protection::of(&preset),
         preset,
         topology: topology.clone(),
         seed,
     };
     let mut node = Node::new(config, now);
+    // The edge is here with its client.
+    node.handle(now, Input::Foreground(part == Part::Edge));
     node.serve_mailbox(part == Part::Mailbox);
     node
 }

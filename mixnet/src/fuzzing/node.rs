@@ -11,6 +11,7 @@ use crate::descriptor::{Capabilities, Descriptor, Statement};
 use crate::fragment::Object;
 use crate::geometry::{MESSAGE_LEN, PACKET_LEN};
 use crate::intake::{Intake, Received};
+use crate::level::Protection;
 use crate::limits::{DELAY_QUEUE_MAX, PRESEND_QUEUE_MAX, SEND_QUEUE_FRAMES_MAX, SURBS_MAX};
 use crate::message::Message;
 use crate::node::{Input, Node, NodeConfig, Output};
@@ -105,6 +106,7 @@ pub fn node(data: &[u8]) {
         address: own.address,
         relay: script.byte().is_multiple_of(2),
         preset: Preset::FAST,
+        protection: Protection::of(&Preset::FAST),
         topology: world.topology.clone(),
         seed: [script.byte(); 32],
     };
@@ -196,6 +198,7 @@ fn check(node: &mut Node, received: u64) {
             Output::Transmit { .. }
             | Output::Relays { .. }
             | Output::SurbsStale
+            | Output::Notice(_)
             | Output::Mailbox(_)
             | Output::Serve(_) => {}
             Output::Deliver { object, .. } => assert!(object.kind >= 1),

@@ -43,9 +43,20 @@ pub struct Latency {
 impl Preset {
     /// How long a message of one packet takes while the window is open; none for a preset that sends no messages.
     pub fn latency(&self) -> Option<Latency> {
+        self.latency_at(self.delay_mean())
+    }
+
+    /// The same for a class of messages that rests so long at each hop; before sending all rest equally long.
+    pub fn latency_at(&self, delay: Duration) -> Option<Latency> {
         let wait = (self.payload_rate > 0.0).then(|| 1.0 / self.payload_rate)?;
-        let delays = 1 + RELAYS_NEEDED as u32;
-        Some(latency(wait, self.delay_mean().as_secs_f64(), delays))
+        Some(latency_of(wait, self.delay_mean(), delay))
+    }
+
+    /// The same while the window is closed.
+    pub fn latency_idle(&self) -> Option<Latency> {
+        let wait = (self.payload_rate > 0.0).then(|| 1.0 / self.payload_rate)?;
+        let delay = self.delay_mean();
+        Some(latency_of(wait / self.idle_share(), delay, delay))
     }
 
     /// Packets that it sends in a month of 30 days, forwarding apart.
@@ -62,15 +73,29 @@ impl Preset {
 
     /// Packets that rest at one relay at a time, on average, where so many users of this preset have their window open.
     pub fn pool(&self, users: f64, relays: f64) -> f64 {
-        users * self.packet_rate() * RELAYS_NEEDED as f64 / relays * self.delay_mean().as_secs_f64()
+        self.pool_at(users, relays, self.delay_mean())
+    }
+
+    /// Packets that come to a relay while one rests there that rests so long on average.
+    pub fn pool_at(&self, users: f64, relays: f64, delay: Duration) -> f64 {
+        users * self.packet_rate() * RELAYS_NEEDED as f64 / relays * delay.as_secs_f64()
     }
 }
 
-/// Quantiles of a wait for a slot, some delays of one mean, and the links. All in seconds.
-fn latency(wait: f64, delay: f64, delays: u32) -> Latency {
-    let mut density = links();
-    for mean in std::iter::once(wait).chain((0..delays).map(|_| delay)) {
-        add_exponential(&mut density, mean);
+fn latency_of(wait: f64, before: Duration, delay: Duration) -> Latency {
+    let mut means = vec![wait, before.as_secs_f64()];
+    means.extend([delay.as_secs_f64(); RELAYS_NEEDED]);
+    latency(&means)
+}
+
+/// Quantiles of a sum of exponential times with these means and of the links. All in seconds.
+fn latency(means: &[f64]) -> Latency {
+    // A grid that is long enough for the slowest: a millisecond, or a coarser step.
+    let total: f64 = means.iter().sum();
+    let step_s = (total * TAIL_MEANS / STEPS as f64).max(1e-3);
+    let mut density = links(step_s);
+    for mean in means {
+        add_exponential(&mut density, *mean, step_s);
     }
     let at = |share: f64| {
         let mut below = 0.0;
@@ -78,7 +103,7 @@ fn latency(wait: f64, delay: f64, delays: u32) -> Latency {
             below += part;
             below >= share
         });
-        Duration::from_millis(step.unwrap_or(STEPS) as u64)
+        Duration::from_secs_f64(step.unwrap_or(STEPS) as f64 * step_s)
     };
     Latency {
         p50: at(0.5),
@@ -87,10 +112,10 @@ fn latency(wait: f64, delay: f64, delays: u32) -> Latency {
     }
 }
 
-/// The time on the links, normally distributed, in steps of a millisecond.
-fn links() -> Vec<f64> {
-    let mean = LINK_MEAN.as_secs_f64() * 1e3 * f64::from(LINKS);
-    let sd = LINK_SD.as_secs_f64() * 1e3 * f64::from(LINKS).sqrt();
+/// The time on the links, normally distributed.
+fn links(step_s: f64) -> Vec<f64> {
+    let mean = LINK_MEAN.as_secs_f64() / step_s * f64::from(LINKS);
+    let sd = LINK_SD.as_secs_f64() / step_s * f64::from(LINKS).sqrt();
     let mut density: Vec<f64> = (0..STEPS)
         .map(|step| (-0.5 * ((step as f64 - mean) / sd).powi(2)).exp())
         .collect();
@@ -100,8 +125,8 @@ fn links() -> Vec<f64> {
 }
 
 /// Adds an exponential time of this mean (seconds) to a distribution.
-fn add_exponential(density: &mut [f64], mean: f64) {
-    let stays = (-1e-3 / mean.max(1e-4)).exp();
+fn add_exponential(density: &mut [f64], mean: f64, step_s: f64) {
+    let stays = (-step_s / mean.max(1e-4)).exp();
     let mut waiting = 0.0;
     for part in density {
         waiting = waiting * stays + *part * (1.0 - stays);
@@ -109,8 +134,11 @@ fn add_exponential(density: &mut [f64], mean: f64) {
     }
 }
 
-/// Two minutes: ten times the 99th percentile of the slowest preset.
+/// With steps of a millisecond two minutes: ten times the 99th percentile of the slowest preset in its window.
 const STEPS: usize = 120_000;
+
+/// The grid is so many times as long as the mean: beyond it lies less than one in ten thousand.
+const TAIL_MEANS: f64 = 10.0;
 
 #[cfg(test)]
 mod tests {
@@ -129,7 +157,8 @@ mod tests {
     #[test]
     fn the_published_latencies_come_out() {
         for (rate, delay, p50, p95, p99) in PUBLISHED {
-            let ours = latency(1.0 / rate, delay / 1e3, 3);
+            let delay_s = delay / 1e3;
+            let ours = latency(&[1.0 / rate, delay_s, delay_s, delay_s]);
             for (ours, published) in [(ours.p50, p50), (ours.p95, p95), (ours.p99, p99)] {
                 let ours = ours.as_secs_f64();
                 assert!(
@@ -165,6 +194,11 @@ mod tests {
         let fast = Preset::FAST.latency().unwrap();
         assert!(fast.p95 < Duration::from_secs(2));
         assert_eq!(Preset::RELAY.latency(), None);
+        // Outside the window a slot comes in minutes: half of an exponential time of 75 s.
+        let idle = Preset::FAST.latency_idle().unwrap().p50.as_secs_f64();
+        assert!((52.0..54.0).contains(&idle), "{idle}");
+        let slow = Preset::FAST.latency_at(Duration::from_millis(400)).unwrap();
+        assert!(slow.p50 > fast.p50 * 2 && slow.p50 < Duration::from_secs(2));
     }
 
     #[test]

@@ -52,7 +52,7 @@ fn run_loops(
     (0..loops)
         .filter_map(|_| {
             let path = relays.pick_loop(rng)?;
-            let departed = relays.depart(path);
+            let departed = relays.depart(Instant::now(), path);
             let returned = returns(&path, rng);
             Some(relays.loop_ended(&departed, returned))
         })
@@ -70,6 +70,7 @@ fn a_relay_is_usable_while_its_connection_stands() {
     let changed = Change {
         usable: true,
         stale: false,
+        ..Change::default()
     };
     assert_eq!(relays.up(peer_key(1)), changed);
     assert_eq!(relays.up(peer_key(1)), Change::default());
@@ -78,7 +79,8 @@ fn a_relay_is_usable_while_its_connection_stands() {
         relays.unreachable(peer_key(1)),
         Change {
             usable: false,
-            stale: true
+            stale: true,
+            ..Change::default()
         }
     );
     // Only the first failed dial is news.
@@ -185,7 +187,7 @@ fn a_loop_that_a_broken_connection_explains_blames_nobody() {
     let mut relays = connected(5);
     let path = [peer_key(1), peer_key(2), peer_key(3)];
     for _ in 0..20 {
-        let departed = relays.depart(path);
+        let departed = relays.depart(Instant::now(), path);
         relays.lost(peer_key(1));
         relays.up(peer_key(1));
         assert_eq!(relays.loop_ended(&departed, false), Change::default());
@@ -205,7 +207,8 @@ fn a_new_network_keeps_what_is_known() {
         change,
         Change {
             usable: true,
-            stale: true
+            stale: true,
+            ..Change::default()
         }
     );
     assert_eq!((usable(&relays), relays.known()), (3, 4));

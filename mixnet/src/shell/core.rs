@@ -260,6 +260,8 @@ impl Core {
             | Input::Key(_)
             | Input::Topology(_)
             | Input::ClockOff(_)
+            | Input::Foreground(_)
+            | Input::Window { .. }
             | Input::Tick => {}
         }
         self.node.handle(now(), input);
@@ -291,6 +293,7 @@ impl Core {
                 }
                 Output::Relays { usable, needed } => self.notice(Event::Relays { usable, needed }),
                 Output::SurbsStale => self.notice(Event::SurbsStale),
+                Output::Notice(notice) => self.notice(Event::Notice(notice)),
                 Output::Mailbox(event) if self.mail.len() >= MAIL_MAX => {
                     tracing::debug!(?event, "nobody takes what came from mailboxes");
                     self.drops.count(Stage::Object, DropReason::QueueFull, 1);
@@ -406,6 +409,13 @@ impl Core {
             }
             Query::Status { done } => {
                 let _ = done.send(self.status());
+            }
+            Query::Foreground(foreground) => {
+                self.node.handle(now(), Input::Foreground(foreground));
+            }
+            Query::Window { steps, done } => {
+                self.node.handle(now(), Input::Window { steps });
+                let _ = done.send(self.node.window());
             }
             Query::Install { key, done } => self.install(key, done),
             Query::Retire { key, done } => {

@@ -14,6 +14,7 @@ use crate::counters::PacketKind;
 use crate::descriptor::{Capabilities, Descriptor, DescriptorError, Statement};
 use crate::fragment::Object;
 use crate::intake::{Intake, Received};
+use crate::level::Protection;
 use crate::node::{Input, Node, NodeConfig, Output, SendError};
 use crate::now::Now;
 use crate::preset::Preset;
@@ -227,7 +228,8 @@ impl Cores {
                 Output::Deliver { .. }
                 | Output::SurbsStale
                 | Output::Mailbox(_)
-                | Output::Serve(_) => {}
+                | Output::Serve(_)
+                | Output::Notice(_) => {}
             }
         }
     }
@@ -296,6 +298,10 @@ impl Plan {
         let address = at.map_or(Address::NONE, |at| {
             Address::direct(*at.ip(), Transport::Tcp, at.port(), peer)
         });
+        let preset = match part {
+            Part::Relay => Preset::RELAY,
+            Part::Service | Part::Client => preset,
+        };
         let config = NodeConfig {
             key: key.public(),
             peer,
@@ -304,10 +310,8 @@ impl Plan {
                 Part::Relay | Part::Service => address,
             },
             relay: part == Part::Relay,
-            preset: match part {
-                Part::Relay => Preset::RELAY,
-                Part::Service | Part::Client => preset,
-            },
+            protection: Protection::of(&preset),
+            preset,
             topology: topology.clone(),
             seed,
         };

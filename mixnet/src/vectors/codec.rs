@@ -19,6 +19,8 @@ pub(super) fn message(input: &Value) -> Result<Value, Refusal> {
         Message::Reply(frame) => json!({ "type": "reply", "frame": hex::encode(frame) }),
         Message::Loop(id) => json!({ "type": "loop", "id": hex::encode(id) }),
         Message::Drop => json!({ "type": "drop" }),
+        Message::Probe(block) => json!({ "type": "probe", "block": hex::encode(block) }),
+        Message::Load(rate) => json!({ "type": "load", "millipackets_per_second": rate }),
         Message::MailboxPut(body) => json!({ "type": "mailbox_put", "body": hex::encode(body) }),
         Message::MailboxGet(body) => json!({ "type": "mailbox_get", "body": hex::encode(body) }),
     })

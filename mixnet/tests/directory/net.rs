@@ -15,7 +15,7 @@ use mixnet::epoch::Epochs;
 use mixnet::node::{self, ClockOff};
 use mixnet::{
     Address, AddressPolicy, Intake, Node, NodeConfig, Now, Object, Packet, PeerKey, Preset,
-    Received, ReplayStore, SecretKey, Topology, Transport,
+    Protection, Received, ReplayStore, SecretKey, Topology, Transport,
 };
 
 /// Time that a message or a packet takes between two nodes.
@@ -183,6 +183,7 @@ impl Net {
             },
             relay: role == Role::Relay,
             preset,
+            protection: Protection::of(&preset),
             topology: Topology::default(),
             seed: [n as u8 + 100; 32],
         };
@@ -346,6 +347,7 @@ impl Net {
                 node::Output::Deliver { object, .. } => self.delivered.push((n, object)),
                 node::Output::Relays { .. }
                 | node::Output::SurbsStale
+                | node::Output::Notice(_)
                 | node::Output::Mailbox(_)
                 | node::Output::Serve(_) => {}
             }

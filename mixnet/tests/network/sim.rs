@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use mixnet::mailbox::{Event, Request};
 use mixnet::node::{Input, Output};
 use mixnet::{
-    Address, AddressPolicy, Arrival, Capabilities, Descriptor, Intake, Node, NodeConfig, Now,
-    Object, Packet, PacketKind, PeerKey, Preset, Received, ReplayStore, SecretKey, Statement, Surb,
-    Topology, Transport,
+    Address, AddressPolicy, Arrival, Capabilities, Descriptor, Intake, Node, NodeConfig, Notice,
+    Now, Object, Packet, PacketKind, PeerKey, Preset, Protection, Received, ReplayStore, SecretKey,
+    Statement, Surb, Topology, Transport,
 };
 
 /// Time that a packet takes between two nodes.
@@ -68,12 +68,35 @@ pub struct World {
     pub mail: Vec<(usize, Event)>,
     /// What the mailboxes among the members are asked.
     pub requests: Vec<(usize, Request)>,
+    /// What members hand over, if it is to be kept.
+    pub tap: Option<Vec<(PacketKind, Packet)>>,
+    /// What members told their users.
+    pub notices: Vec<(Duration, usize, Notice)>,
     /// A filter of what arrives: returns false to lose a packet.
     pub keep: Filter,
 }
 
 impl World {
     pub fn new(relays: usize, services: usize, clients: usize, preset: Preset, seed: u8) -> Self {
+        let mut world = Self::protected(
+            [relays, services, clients],
+            preset,
+            Protection::of(&preset),
+            seed,
+        );
+        for n in 0..world.members.len() {
+            world.input(n, Input::Foreground(true));
+        }
+        world
+    }
+
+    /// So many relays, services and clients. Windows are open for the first step only.
+    pub fn protected(
+        [relays, services, clients]: [usize; 3],
+        preset: Preset,
+        protection: Protection,
+        seed: u8,
+    ) -> Self {
         let roles = std::iter::repeat_n(Role::Relay, relays)
             .chain(std::iter::repeat_n(Role::Service, services))
             .chain(std::iter::repeat_n(Role::Client, clients));
@@ -126,6 +149,7 @@ impl World {
                 } else {
                     preset
                 },
+                protection,
                 topology: topology.clone(),
                 seed: node_seed,
             };
@@ -150,6 +174,8 @@ impl World {
             stale: BTreeSet::new(),
             mail: Vec::new(),
             requests: Vec::new(),
+            tap: None,
+            notices: Vec::new(),
             keep: Box::new(|_, _| true),
         };
         for n in 0..world.members.len() {
@@ -215,6 +241,9 @@ impl World {
                         to,
                         kind,
                     });
+                    if let Some(tap) = &mut self.tap {
+                        tap.push((kind, packet.clone()));
+                    }
                     let Some(next) = self.members.iter().position(|other| other.peer == to) else {
                         continue;
                     };
@@ -236,6 +265,7 @@ impl World {
                 }
                 Output::Mailbox(event) => self.mail.push((member, event)),
                 Output::Serve(request) => self.requests.push((member, request)),
+                Output::Notice(notice) => self.notices.push((self.now, member, notice)),
             }
         }
     }

@@ -10,8 +10,8 @@ use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol, SwarmBuilder, multiaddr:
 use mixnet::replay::Capacity;
 use mixnet::shell::{Config, Event, Handle, Status, spawn};
 use mixnet::{
-    Address, Arrival, Capabilities, Descriptor, Hop, Object, PeerKey, Preset, SecretKey, Statement,
-    Transport,
+    Address, Arrival, Capabilities, Descriptor, Hop, Object, PeerKey, Preset, Protection,
+    SecretKey, Statement, Transport,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -90,6 +90,7 @@ impl Net {
             } else {
                 self.preset
             },
+            protection: Protection::of(&self.preset),
             topology: self.topology.clone(),
             seed: None,
             allow_private: true,
@@ -182,7 +183,10 @@ impl Running {
             loop {
                 match self.events.recv().await.unwrap() {
                     Event::Object { object, arrival } => return (object, arrival),
-                    Event::Relays { .. } | Event::SurbsStale | Event::Mailbox(_) => {}
+                    Event::Relays { .. }
+                    | Event::SurbsStale
+                    | Event::Mailbox(_)
+                    | Event::Notice(_) => {}
                 }
             }
         };
@@ -194,7 +198,7 @@ impl Running {
         let next = async {
             loop {
                 match self.events.recv().await.unwrap() {
-                    Event::Object { .. } | Event::Mailbox(_) => {}
+                    Event::Object { .. } | Event::Mailbox(_) | Event::Notice(_) => {}
                     event @ (Event::Relays { .. } | Event::SurbsStale) => return event,
                 }
             }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use mixnet::Descriptor;
+use mixnet::Protection;
 use mixnet::SecretKey;
 use mixnet::preset::Preset;
 use mixnet::replay::Capacity;
@@ -56,6 +57,7 @@ impl Probe {
             replay_capacity: Capacity::default(),
             test_loss_percent: 0,
             trace: Some(trace.to_owned()),
+            protection: Protection::of(&preset),
             preset,
             topology,
             seed: None,
