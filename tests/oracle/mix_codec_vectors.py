@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-MESSAGE = 3968
+MESSAGE, SURB = 3968, 734
 GATEWAY, COVER = b"/ferry/gateway/1", b"/ferry/cover/1"
 ROOM_REPLY = MESSAGE - 2 - 1
 ROOM_GATEWAY = ROOM_REPLY - len(GATEWAY)
@@ -16,7 +16,7 @@ NOTES = {
     "room": ("As long as it can be.", "Objects are cut in other places than the other side expects."),
     "padding": ("The padding is longer than the message, or not zero.", "Bytes that nobody reads carry marks through the network."),
     "codec": ("A codec that is unknown, cut short, or longer than the message.", "What one node says, another takes for something else."),
-    "cover": ("Cover: 0 and 16 bytes for a loop, 1 and nothing for a drop.", "A loop that is not recognised counts as lost."),
+    "cover": ("Cover: 0 and 16 bytes for a loop, 1 and nothing for a drop, 2 and a reply block for a probe, 3 and 4 bytes for its answer.", "A loop that is not recognised counts as lost."),
     "kind": ("The second byte of a frame.", "What is meant for a later version is handed on as something else."),
     "version": ("The first byte of a frame.", "Frames of a later version are read as this one."),
     "length": ("Shorter than the head, or than what the head announces.", "Bytes are read that are not there."),
@@ -71,6 +71,11 @@ def messages():
     good("a reply of 3965 bytes", ["room"], message(b"", longest), type="reply", frame=longest.hex())
     good("a loop", ["cover"], message(COVER, b"\0" + counted(16)), type="loop", id=counted(16).hex())
     good("a drop", ["cover"], message(COVER, b"\1"), type="drop")
+    block = counted(SURB, 11)
+    good("a probe", ["cover"], message(COVER, b"\2" + block), type="probe", block=block.hex())
+    for rate in (0, 1448, 2**32 - 1):
+        load = message(COVER, b"\3" + rate.to_bytes(4, "big"))
+        good(f"a relay forwards {rate} packets in a thousand seconds", ["cover"], load, type="load", millipackets_per_second=rate)
 
     drop = message(COVER, b"\1")
     bad("padding of 3967 bytes, one more than there is room for", "padding", (3967).to_bytes(2, "big") + drop[2:], "message_padding")
@@ -87,8 +92,10 @@ def messages():
     for codec in (b"/ferry/gateway/2", b"/ferry/gateway/", b"/ferry/gateway/1 ", b"/ferry/Gateway/1", b"/mix/cover/1.0.0", b"\0", b"\xff\xfe"):
         bad(f"the codec {codec!r}"[:40], "codec", message(codec, b"body"), "unknown_codec")
     for body, what in ((b"", "nothing"), (b"\0", "a loop without its id"), (b"\0" + bytes(15), "an id of 15 bytes"),
-                       (b"\0" + bytes(17), "an id of 17 bytes"), (b"\1\0", "a drop with a byte more"), (b"\2", "cover of a third kind"),
-                       (b"\xff" + bytes(16), "cover of kind 255")):
+                       (b"\0" + bytes(17), "an id of 17 bytes"), (b"\1\0", "a drop with a byte more"), (b"\2", "a probe without a block"),
+                       (b"\2" + bytes(SURB - 1), "a block of 733 bytes"), (b"\2" + bytes(SURB + 1), "a block of 735 bytes"),
+                       (b"\3", "a load without a number"), (b"\3" + bytes(3), "a load of 3 bytes"), (b"\3" + bytes(5), "a load of 5 bytes"),
+                       (b"\4", "cover of a fifth kind"), (b"\xff" + bytes(16), "cover of kind 255")):
         bad(f"cover: {what}", "cover", message(COVER, body), "unknown_codec")
     bad("3967 bytes", "length", drop[1:], "malformed_input")
     bad("3969 bytes", "length", drop + b"\0", "malformed_input")
