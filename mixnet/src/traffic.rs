@@ -38,6 +38,9 @@ const SLICE: Duration = Duration::from_secs(30);
 /// A relay is asked again after this time.
 const REPORT_EVERY: Duration = Duration::from_secs(300);
 
+/// A relay that did not answer is asked again after this time: it may have counted for too short a time, or the probe was lost.
+const RETRY_EVERY: Duration = Duration::from_secs(45);
+
 /// A report counts for this long: relays that have gone are soon forgotten.
 const REPORT_KEPT: Duration = Duration::from_secs(1800);
 
@@ -100,9 +103,24 @@ pub(crate) struct Traffic {
 
 #[derive(Clone, Copy)]
 struct Report {
-    at: Instant,
-    /// Packets per second; none while the relay has not answered.
-    rate: Option<f64>,
+    asked: Instant,
+    /// When the relay told what, packets per second; none while it has not answered.
+    told: Option<(Instant, f64)>,
+}
+
+impl Report {
+    /// Whether it is time to ask again.
+    fn is_due(&self, now: Instant) -> bool {
+        let answered = self.told.is_some_and(|(at, _)| at >= self.asked);
+        let every = if answered { REPORT_EVERY } else { RETRY_EVERY };
+        now.saturating_duration_since(self.asked) >= every
+    }
+
+    /// What counts now.
+    fn rate(&self, now: Instant) -> Option<f64> {
+        let fresh = |at| now.saturating_duration_since(at) < REPORT_KEPT;
+        self.told.filter(|(at, _)| fresh(*at)).map(|(_, rate)| rate)
+    }
 }
 
 impl Traffic {
@@ -131,15 +149,14 @@ impl Traffic {
         if known.is_none() && self.reports.len() >= RELAYS_MAX || self.probes.len() >= RELAYS_MAX {
             return false;
         }
-        let since = |report: &Report| now.saturating_duration_since(report.at);
-        known.is_none_or(|report| since(report) >= REPORT_EVERY)
+        known.is_none_or(|report| report.is_due(now))
     }
 
     /// A probe leaves for this relay.
     pub(crate) fn asked(&mut self, now: Instant, id: SurbId, relay: PeerKey) {
         self.probes.insert(id, (now + PROBE_TIMEOUT, relay));
-        let rate = self.reports.get(&relay).and_then(|report| report.rate);
-        self.reports.insert(relay, Report { at: now, rate });
+        let told = self.reports.get(&relay).and_then(|report| report.told);
+        self.reports.insert(relay, Report { asked: now, told });
     }
 
     /// Whether a reply under this id answers a probe.
@@ -152,8 +169,9 @@ impl Traffic {
         let Some((_, relay)) = self.probes.remove(id) else {
             return false;
         };
-        let rate = Some(f64::from(told) / 1e3);
-        self.reports.insert(relay, Report { at: now, rate });
+        if let Some(report) = self.reports.get_mut(&relay) {
+            report.told = Some((now, f64::from(told) / 1e3));
+        }
         true
     }
 
@@ -161,7 +179,7 @@ impl Traffic {
     fn forget(&mut self, now: Instant) {
         self.probes.retain(|_, (until, _)| *until > now);
         self.reports
-            .retain(|_, report| now.saturating_duration_since(report.at) < REPORT_KEPT);
+            .retain(|_, report| now.saturating_duration_since(report.asked) < REPORT_KEPT);
     }
 
     /// How much there is, for a network of `relays` usable relays, this node among them if it is one. `floor` is what is sent by
@@ -185,7 +203,7 @@ impl Traffic {
         if let Some(rate) = own {
             return of_relay(rate, Source::Measured);
         }
-        let mut rates: Vec<f64> = self.reports.values().filter_map(|r| r.rate).collect();
+        let mut rates: Vec<f64> = self.reports.values().filter_map(|r| r.rate(now)).collect();
         if rates.len() >= REPORTS_MIN {
             rates.sort_by(f64::total_cmp);
             let reports = rates.len();
@@ -343,7 +361,11 @@ mod tests {
         let estimate = traffic.estimate(start, false, 6, 30.0);
         assert_eq!(estimate.source, Source::Reported(5));
         assert_eq!((estimate.relay_rate, estimate.network_rate), (3.0, 6.0));
+        assert!(!traffic.wants(start + RETRY_EVERY, peer_key(1)));
         assert!(traffic.wants(start + REPORT_EVERY, peer_key(1)));
+        // Asking again does not make what was told any newer.
+        let again = SurbId::from_bytes([9; 16]).unwrap();
+        traffic.asked(start + REPORT_KEPT - REPORT_EVERY, again, peer_key(1));
         let late = traffic.estimate(start + REPORT_KEPT, false, 6, 30.0);
         assert_eq!(late.source, Source::Floor);
     }
@@ -367,5 +389,8 @@ mod tests {
         assert!(!traffic.answered(start, &SurbId::from_bytes([0xff; 16]).unwrap(), 1));
         traffic.estimate(start + PROBE_TIMEOUT, false, 3, 0.0);
         assert!(traffic.probes.is_empty());
+        // Who did not answer is asked again soon.
+        assert!(!traffic.wants(start + PROBE_TIMEOUT, peer_key(1)));
+        assert!(traffic.wants(start + RETRY_EVERY, peer_key(1)));
     }
 }
