@@ -6,7 +6,7 @@
 //! score; a relay that answers at the door and loses what it is given falls below the threshold
 //! and is avoided, until loops that probe it come back in a row.
 //!
-//! Loops that vanish in a row raise an alarm ([`crate::alarm`]): the relay is left out at once, and probed until they come back.
+//! Loops that vanish in a row raise an alarm (`alarm.rs`): the relay is left out at once, and probed until they come back.
 //! Loops that vanish on one link only speak against that link ([`crate::links`]).
 //!
 //! Loops only rank relays. They never take away the last three: bad relays carry more than none.
