@@ -38,6 +38,7 @@ use crate::failure::StartError;
 use crate::identity::Identity;
 use crate::keystore::Keys;
 use crate::ledger::SharedLedger;
+use crate::link;
 use crate::metrics::Metrics;
 use crate::role::Role;
 use crate::rpc::Server;
@@ -96,7 +97,7 @@ pub async fn start(
     let mut idle = JoinSet::new();
     let server = match (doors, &mut whisper) {
         (Some(doors), Some(whisper)) => Some(rpc::start(
-            &settings, &directory, &keys, &identity, doors, whisper, &mut idle,
+            &settings, &directory, &keys, &identity, doors, whisper,
         )?),
         _ => None,
     };
@@ -108,10 +109,12 @@ pub async fn start(
             &settings, &topology, whisper, mix, store, watching,
         )?),
         _ => {
-            whisper
-                .iter_mut()
-                .for_each(|whisper| whisper.events.ignore(&mut idle));
-            mix.iter_mut().for_each(|mix| mix.events.ignore(&mut idle));
+            if let Some(whisper) = &mut whisper {
+                idle.spawn(link::legacy::ignore(whisper.events.take()?));
+            }
+            if let Some(mix) = &mut mix {
+                idle.spawn(link::mixnet::ignore(mix.events.take()?));
+            }
             None
         }
     };

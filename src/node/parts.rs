@@ -19,7 +19,7 @@ use bridge::error::OpenError;
 use bridge::store::{RocksStore, StoreError};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use super::{mail, store_failed};
@@ -28,12 +28,13 @@ use crate::directory::Directory;
 use crate::failure::StartError;
 use crate::identity;
 use crate::keystore::{self, Keys, Secret};
+use crate::link;
 use crate::role::Role;
 
 /// The Whisper side at work.
 pub(super) struct Whisper {
     pub handle: whisper_shell::Handle,
-    pub(super) events: Events<whisper_shell::Event>,
+    pub(super) events: Unread<link::legacy::Events>,
     task: JoinHandle<()>,
 }
 
@@ -42,31 +43,24 @@ pub(super) struct Mix {
     pub handle: mix_shell::Handle,
     pub preset: Preset,
     pub protection: Protection,
-    pub(super) events: Events<mix_shell::Event>,
+    pub(super) events: Unread<mpsc::Receiver<mix_shell::Event>>,
     task: JoinHandle<()>,
 }
 
 /// What a network says, until somebody takes it.
-pub(super) struct Events<E>(Option<mpsc::Receiver<E>>);
+pub(super) struct Unread<E>(Option<E>);
 
-impl<E> From<mpsc::Receiver<E>> for Events<E> {
-    fn from(events: mpsc::Receiver<E>) -> Self {
+impl<E> From<E> for Unread<E> {
+    fn from(events: E) -> Self {
         Self(Some(events))
     }
 }
 
-impl<E: Send + 'static> Events<E> {
+impl<E> Unread<E> {
     /// The events, which one task reads.
-    pub(super) fn take(&mut self) -> Result<mpsc::Receiver<E>, StartError> {
+    pub(super) fn take(&mut self) -> Result<E, StartError> {
         let taken = || StartError::Bug("the events of a network are read already".to_owned());
         self.0.take().ok_or_else(taken)
-    }
-
-    /// Reads the events and does nothing with them: a plain node only relays, a relay only forwards.
-    pub(super) fn ignore(&mut self, tasks: &mut JoinSet<()>) {
-        if let Some(mut events) = self.0.take() {
-            tasks.spawn(async move { while events.recv().await.is_some() {} });
-        }
     }
 }
 
@@ -159,7 +153,7 @@ pub(super) async fn whisper(
     let (handle, events, task) = whisper_shell::spawn(config).map_err(whisper_failed)?;
     Ok(Some(Whisper {
         handle,
-        events: Events(Some(events)),
+        events: link::legacy::Events::new(events).into(),
         task,
     }))
 }
@@ -263,7 +257,7 @@ pub(super) fn mix(
         handle,
         preset,
         protection,
-        events: Events(Some(events)),
+        events: events.into(),
         task,
     }))
 }

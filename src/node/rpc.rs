@@ -7,10 +7,7 @@ use std::path::Path;
 
 use ::legacy::identity::SecretKey;
 use ::legacy::shell as whisper_shell;
-use ::legacy::shh::filter::Via;
 use ::legacy::shh::keyring::Keyring;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 use super::parts::{SeedFor, Whisper, missing, seed};
@@ -47,7 +44,7 @@ pub(super) async fn open(settings: &Settings) -> Result<Option<Doors>, StartErro
     Doors::open(config).await.map(Some).map_err(closed)
 }
 
-/// Serves clients from now on. What the network brings goes to them, and to whoever reads the events next.
+/// Serves clients from now on. What the network brings goes to them as soon as somebody reads the events.
 pub(super) fn start(
     settings: &Settings,
     directory: &Directory,
@@ -55,7 +52,6 @@ pub(super) fn start(
     identity: &Identity,
     doors: Doors,
     whisper: &mut Whisper,
-    tasks: &mut JoinSet<()>,
 ) -> Result<Server, StartError> {
     let token = match &settings.rpc.token_file {
         Some(path) => Some(token(path)?),
@@ -87,35 +83,9 @@ pub(super) fn start(
     };
     let intake = Intake::default();
     let events = whisper.events.take()?;
-    whisper.events = fork(events, intake.clone(), tasks).into();
+    whisper.events = events.with_filters(intake.clone()).into();
     let serve = &settings.rpc.serve;
     Ok(Server::start(serve, doors, about, kept, token, intake))
-}
-
-/// Shows every event to the filters of local clients, and then to whoever reads what comes out.
-fn fork(
-    mut events: mpsc::Receiver<whisper_shell::Event>,
-    intake: Intake,
-    tasks: &mut JoinSet<()>,
-) -> mpsc::Receiver<whisper_shell::Event> {
-    let (next, out) = mpsc::channel(FORK_MAX);
-    tasks.spawn(async move {
-        while let Some(event) = events.recv().await {
-            match &event {
-                whisper_shell::Event::Envelope { envelope, .. } => {
-                    intake.put(envelope.clone(), Via::Pool);
-                }
-                whisper_shell::Event::Direct { envelope, .. } => {
-                    intake.put(envelope.clone(), Via::Direct);
-                }
-                _ => {}
-            }
-            if next.send(event).await.is_err() {
-                return;
-            }
-        }
-    });
-    out
 }
 
 /// The token of a file; a file that is not there is made.
@@ -193,9 +163,6 @@ fn private_text(path: &Path) -> Result<Zeroizing<String>, StartError> {
     }
     Ok(Zeroizing::new(line.to_owned()))
 }
-
-/// Events between the filters and whoever reads them next: both are quick, the shell has the queue that counts.
-const FORK_MAX: usize = 1;
 
 /// Bytes of a token or a password: more is a mistake.
 const SECRET_LEN_MAX: usize = 1024;

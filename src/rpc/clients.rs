@@ -30,6 +30,7 @@ pub(crate) struct Desk {
     pub(crate) inbox: Inbox,
     subscribers: BTreeMap<Label, Arc<Notify>>,
     vault: Option<Vault>,
+    intake: Intake,
 }
 
 type Job = Box<dyn FnOnce(&mut Desk) + Send>;
@@ -80,7 +81,9 @@ impl Clients {
             inbox,
             subscribers: BTreeMap::new(),
             vault,
+            intake: intake.clone(),
         };
+        desk.follow();
         let runtime = tokio::runtime::Handle::current();
         tokio::task::spawn_blocking(move || {
             runtime.block_on(async {
@@ -159,9 +162,9 @@ impl Desk {
 
     /// Installs a filter.
     pub(crate) fn install(&mut self, filter: Filter) -> Result<Label, Error> {
-        self.inbox
-            .install(filter)
-            .map_err(|full| Error::method(full.to_string()))
+        let installed = self.inbox.install(filter);
+        self.follow();
+        installed.map_err(|full| Error::method(full.to_string()))
     }
 
     /// Tells whoever waits for the box of a filter, from now on and once for what may lie there already.
@@ -174,7 +177,14 @@ impl Desk {
     /// Removes a filter with its box, and says whether there was one.
     pub(crate) fn remove(&mut self, label: &Label) -> bool {
         self.subscribers.remove(label);
-        self.inbox.remove(label)
+        let removed = self.inbox.remove(label);
+        self.follow();
+        removed
+    }
+
+    /// Takes envelopes in while there is a filter. Whoever installed one hears of it later than this happens.
+    fn follow(&self) {
+        self.intake.set_open(!self.inbox.is_empty());
     }
 
     /// Empties a box; nothing where there is no such filter.

@@ -4,7 +4,7 @@
 //! (the network has it all the same) and counted. In go-ethereum a full queue stops the reading of every peer.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use legacy::shh::Envelope;
@@ -21,6 +21,7 @@ pub struct Intake(Arc<Shared>);
 struct Shared {
     queue: Mutex<Queue>,
     arrived: Notify,
+    open: AtomicBool,
     dropped: AtomicU64,
 }
 
@@ -31,8 +32,12 @@ struct Queue {
 }
 
 impl Intake {
-    /// Puts an envelope in. Never waits.
-    pub fn put(&self, envelope: Arc<Envelope>, via: Via) {
+    /// Puts an envelope in, if there is a filter that may want it. Never waits.
+    pub fn put(&self, envelope: &Arc<Envelope>, via: Via) {
+        if !self.0.open.load(Ordering::Relaxed) {
+            return;
+        }
+        let envelope = Arc::clone(envelope);
         let mut queue = self.lock();
         queue.bytes += envelope.size();
         queue.envelopes.push_back((envelope, via));
@@ -45,6 +50,11 @@ impl Intake {
         }
         drop(queue);
         self.0.arrived.notify_one();
+    }
+
+    /// Says whether there are filters. Without one nothing is taken in: a relay that serves nobody wakes nobody.
+    pub(crate) fn set_open(&self, open: bool) {
+        self.0.open.store(open, Ordering::Relaxed);
     }
 
     /// Takes the oldest, waiting for one. For one reader.
@@ -91,11 +101,28 @@ mod tests {
         Arc::new(Draft::new(1_600_000_000, 10, Topic::default(), &data).finish(nonce))
     }
 
+    fn open() -> Intake {
+        let intake = Intake::default();
+        intake.set_open(true);
+        intake
+    }
+
+    #[test]
+    fn nothing_comes_in_while_there_is_no_filter() {
+        let intake = Intake::default();
+        intake.put(&envelope(0, 10), Via::Pool);
+        intake.set_open(true);
+        intake.put(&envelope(1, 10), Via::Pool);
+        intake.set_open(false);
+        intake.put(&envelope(2, 10), Via::Direct);
+        assert_eq!((intake.len(), intake.dropped()), (1, 0));
+    }
+
     #[tokio::test]
     async fn the_oldest_goes_when_it_is_full() {
-        let intake = Intake::default();
+        let intake = open();
         for nonce in 0..INTAKE_MAX as u64 + 3 {
-            intake.put(envelope(nonce, 10), Via::Pool);
+            intake.put(&envelope(nonce, 10), Via::Pool);
         }
         assert_eq!((intake.len(), intake.dropped()), (INTAKE_MAX, 3));
         assert_eq!(intake.take().await.0.fields().nonce(), 3);
@@ -103,9 +130,9 @@ mod tests {
 
     #[tokio::test]
     async fn large_envelopes_fill_it_as_well() {
-        let intake = Intake::default();
+        let intake = open();
         for nonce in 0..40 {
-            intake.put(envelope(nonce, 1 << 20), Via::Direct);
+            intake.put(&envelope(nonce, 1 << 20), Via::Direct);
         }
         assert_eq!((intake.len() as u64) + intake.dropped(), 40);
         assert!(intake.lock().bytes <= INTAKE_BYTES_MAX);
