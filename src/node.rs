@@ -38,7 +38,6 @@ use crate::failure::StartError;
 use crate::identity::Identity;
 use crate::keystore::Keys;
 use crate::ledger::SharedLedger;
-use crate::link;
 use crate::metrics::Metrics;
 use crate::role::Role;
 use crate::rpc::Server;
@@ -59,7 +58,7 @@ pub struct Running {
     snapshots: JoinHandle<()>,
     mailbox: Option<mailbox::Mailbox>,
     rpc: Option<Server>,
-    // Events that no core reads: of a plain Whisper node, of a relay.
+    // Reads the events of a relay, which no core reads.
     idle: JoinSet<()>,
 }
 
@@ -95,7 +94,7 @@ pub async fn start(
         metrics: metrics.clone(),
     };
     let mut idle = JoinSet::new();
-    let server = match (doors, &mut whisper) {
+    let server = match (doors, &whisper) {
         (Some(doors), Some(whisper)) => Some(rpc::start(
             &settings, &directory, &keys, &identity, doors, whisper,
         )?),
@@ -110,10 +109,11 @@ pub async fn start(
         )?),
         _ => {
             if let Some(whisper) = &mut whisper {
-                idle.spawn(link::legacy::ignore(whisper.events.take()?));
+                drop(whisper.events.take()?);
             }
             if let Some(mix) = &mut mix {
-                idle.spawn(link::mixnet::ignore(mix.events.take()?));
+                let mut events = mix.events.take()?;
+                idle.spawn(async move { while events.recv().await.is_some() {} });
             }
             None
         }

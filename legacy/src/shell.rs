@@ -79,8 +79,31 @@ pub struct Config {
     pub shh: shh::Config,
     /// Keeps envelopes for those who are away; `None`: this node is no mailserver.
     pub mailserver: Option<Mailserver>,
+    /// Hears of every event before the channel has it.
+    pub listener: Option<Listener>,
     /// Where it reads the time.
     pub clock: Clock,
+}
+
+/// Hears of events at once, within the task of the node: it must be quick and must not wait. A node whose events nobody else reads
+/// (the receiver is dropped) wakes no other task for them.
+pub struct Listener(Box<dyn FnMut(&Event) + Send>);
+
+impl Listener {
+    /// Calls this for every event, in their order.
+    pub fn new(hear: impl FnMut(&Event) + Send + 'static) -> Listener {
+        Listener(Box::new(hear))
+    }
+
+    fn hear(&mut self, event: &Event) {
+        (self.0)(event);
+    }
+}
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Listener")
+    }
 }
 
 /// A mailserver, and where it keeps what it has.
@@ -119,6 +142,7 @@ impl Config {
             discovery: None,
             shh: shh::Config::default(),
             mailserver: None,
+            listener: None,
             clock: Clock::system(),
         }
     }

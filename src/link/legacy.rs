@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ::legacy::shell::{Event, Handle, Refused};
+use ::legacy::shell::{Event, Handle, Listener, Refused};
 use ::legacy::shh::filter::Via;
 use ::legacy::shh::{Draft, Envelope as Sealed, Topic};
 use bridge::engine;
@@ -42,47 +42,17 @@ impl Inspect for Reader {
     }
 }
 
-/// What the Whisper side says, for one reader. The filters of local clients see every envelope before it does.
-#[derive(Debug)]
-pub struct Events {
-    said: mpsc::Receiver<Event>,
-    filters: Option<Intake>,
-}
-
-impl Events {
-    /// As they come out of the shell.
-    pub fn new(said: mpsc::Receiver<Event>) -> Self {
-        let filters = None;
-        Self { said, filters }
-    }
-
-    /// With these filters of local clients.
-    pub fn with_filters(self, filters: Intake) -> Self {
-        let filters = Some(filters);
-        Self { filters, ..self }
-    }
-
-    /// The next one; none once the node has ended.
-    pub async fn recv(&mut self) -> Option<Event> {
-        let event = self.said.recv().await?;
-        if let Some(filters) = &self.filters {
-            match &event {
-                Event::Envelope { envelope, .. } => filters.put(envelope, Via::Pool),
-                Event::Direct { envelope, .. } => filters.put(envelope, Via::Direct),
-                _ => {}
-            }
-        }
-        Some(event)
-    }
-}
-
-/// A node that only relays does nothing with what it hears.
-pub async fn ignore(mut events: Events) {
-    while events.recv().await.is_some() {}
+/// Shows what comes to the filters of local clients.
+pub fn show(filters: Intake) -> Listener {
+    Listener::new(move |event| match event {
+        Event::Envelope { envelope, .. } => filters.put(envelope, Via::Pool),
+        Event::Direct { envelope, .. } => filters.put(envelope, Via::Direct),
+        _ => {}
+    })
 }
 
 /// What Whisper brings to a bridge: every new envelope, and which posts left.
-pub async fn to_bridge(mut events: Events, engine: mpsc::Sender<engine::Input>) {
+pub async fn to_bridge(mut events: mpsc::Receiver<Event>, engine: mpsc::Sender<engine::Input>) {
     while let Some(event) = events.recv().await {
         let input = match event {
             Event::Envelope {
@@ -118,7 +88,7 @@ pub async fn to_bridge(mut events: Events, engine: mpsc::Sender<engine::Input>) 
 
 /// What the local client brings to an edge: its envelopes, and what its bloom filter says it wants.
 pub async fn to_edge(
-    mut events: Events,
+    mut events: mpsc::Receiver<Event>,
     client: mpsc::Sender<client::Input>,
     interests: Arc<Interests>,
     presence: mpsc::Sender<Sign>,

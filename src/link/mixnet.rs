@@ -14,11 +14,6 @@ use bridge::gateway::client;
 use bridge::port::{BridgeId, ChainSecret, Kind, Object, ReplyBlock, Tag};
 use tokio::sync::mpsc;
 
-/// A node that only forwards does nothing with what it hears.
-pub async fn ignore(mut events: mpsc::Receiver<Event>) {
-    while events.recv().await.is_some() {}
-}
-
 /// What the mixnet brings to a bridge: requests, acks, reply blocks.
 pub async fn to_bridge(mut events: mpsc::Receiver<Event>, engine: mpsc::Sender<engine::Input>) {
     while let Some(event) = events.recv().await {

@@ -30,11 +30,14 @@ use crate::identity;
 use crate::keystore::{self, Keys, Secret};
 use crate::link;
 use crate::role::Role;
+use crate::rpc::Intake;
 
 /// The Whisper side at work.
 pub(super) struct Whisper {
     pub handle: whisper_shell::Handle,
-    pub(super) events: Unread<link::legacy::Events>,
+    pub(super) events: Unread<whisper_shell::Event>,
+    /// Where the filters of local clients see every envelope.
+    pub(super) filters: Intake,
     task: JoinHandle<()>,
 }
 
@@ -43,22 +46,16 @@ pub(super) struct Mix {
     pub handle: mix_shell::Handle,
     pub preset: Preset,
     pub protection: Protection,
-    pub(super) events: Unread<mpsc::Receiver<mix_shell::Event>>,
+    pub(super) events: Unread<mix_shell::Event>,
     task: JoinHandle<()>,
 }
 
 /// What a network says, until somebody takes it.
-pub(super) struct Unread<E>(Option<E>);
-
-impl<E> From<E> for Unread<E> {
-    fn from(events: E) -> Self {
-        Self(Some(events))
-    }
-}
+pub(super) struct Unread<E>(Option<mpsc::Receiver<E>>);
 
 impl<E> Unread<E> {
-    /// The events, which one task reads.
-    pub(super) fn take(&mut self) -> Result<E, StartError> {
+    /// The events, which one task reads; or nobody, where they are dropped.
+    pub(super) fn take(&mut self) -> Result<mpsc::Receiver<E>, StartError> {
         let taken = || StartError::Bug("the events of a network are read already".to_owned());
         self.0.take().ok_or_else(taken)
     }
@@ -150,10 +147,13 @@ pub(super) async fn whisper(
     }
     config.shh.accept_old_pow = settings.whisper.accept_old_pow;
     config.shh.rate_limits = rate_limits(settings);
+    let filters = Intake::default();
+    config.listener = Some(link::legacy::show(filters.clone()));
     let (handle, events, task) = whisper_shell::spawn(config).map_err(whisper_failed)?;
     Ok(Some(Whisper {
         handle,
-        events: link::legacy::Events::new(events).into(),
+        events: Unread(Some(events)),
+        filters,
         task,
     }))
 }
@@ -257,7 +257,7 @@ pub(super) fn mix(
         handle,
         preset,
         protection,
-        events: events.into(),
+        events: Unread(Some(events)),
         task,
     }))
 }

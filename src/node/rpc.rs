@@ -17,7 +17,7 @@ use crate::failure::StartError;
 use crate::identity::Identity;
 use crate::keyring::{Vault, VaultError};
 use crate::keystore::{Keys, system_random};
-use crate::rpc::{About, Closed, Doors, Intake, Kept, Server};
+use crate::rpc::{About, Closed, Doors, Kept, Server};
 
 /// Opens what is listened to; nothing where JSON-RPC is off.
 pub(super) async fn open(settings: &Settings) -> Result<Option<Doors>, StartError> {
@@ -44,14 +44,14 @@ pub(super) async fn open(settings: &Settings) -> Result<Option<Doors>, StartErro
     Doors::open(config).await.map(Some).map_err(closed)
 }
 
-/// Serves clients from now on. What the network brings goes to them as soon as somebody reads the events.
+/// Serves clients from now on.
 pub(super) fn start(
     settings: &Settings,
     directory: &Directory,
     keys: &Keys,
     identity: &Identity,
     doors: Doors,
-    whisper: &mut Whisper,
+    whisper: &Whisper,
 ) -> Result<Server, StartError> {
     let token = match &settings.rpc.token_file {
         Some(path) => Some(token(path)?),
@@ -81,11 +81,9 @@ pub(super) fn start(
         vault,
         seed: seed(settings, SeedFor::Inbox)?,
     };
-    let intake = Intake::default();
-    let events = whisper.events.take()?;
-    whisper.events = events.with_filters(intake.clone()).into();
+    let filters = whisper.filters.clone();
     let serve = &settings.rpc.serve;
-    Ok(Server::start(serve, doors, about, kept, token, intake))
+    Ok(Server::start(serve, doors, about, kept, token, filters))
 }
 
 /// The token of a file; a file that is not there is made.

@@ -3,19 +3,26 @@
 //! It reads only while the owner has taken everything that was read before, and takes messages to send only while the socket
 //! keeps up. What waits in between is bounded by bytes, see [`Outlet`].
 
+mod haste;
+
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{sleep_until, timeout};
 
+use self::haste::Haste;
 use super::now;
 use crate::identity::PublicKey;
 use crate::peers::ConnectionId;
@@ -226,11 +233,17 @@ async fn run(
         unread: VecDeque::new(),
         unsent: VecDeque::new(),
         undecided: false,
+        haste: Haste::default(),
         ended: None,
     };
     connection.drain();
     let ended = connection.live().await;
     connection.finish(ended).await;
+}
+
+thread_local! {
+    /// Where a thread reads to. A room of its own for each read costs page faults, as many as the rest of a small message.
+    static ROOM: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_LEN]);
 }
 
 struct Connection {
@@ -248,6 +261,7 @@ struct Connection {
     unsent: VecDeque<u8>,
     /// The owner has not said yet whether the peer may come in. What it said already must be heard before its end is.
     undecided: bool,
+    haste: Haste,
     ended: Option<Ended>,
 }
 
@@ -268,13 +282,12 @@ impl Connection {
                     place.send(Batch { id: self.id, reports, turn });
                     None
                 }
-                ready = self.read.readable(), if self.unread.is_empty() && !self.undecided => match ready.and_then(|()| self.arrived()) {
-                    Ok(Some(bytes)) if bytes.is_empty() => return Ended::Eof,
-                    Ok(Some(bytes)) => {
-                        self.session.handle(now(), Input::Bytes(&bytes));
+                arrived = arrived(&mut self.read, &mut self.session), if self.unread.is_empty() && !self.undecided && !self.haste.is_resting() => match arrived {
+                    Ok(0) => return Ended::Eof,
+                    Ok(len) => {
+                        self.haste.read(Instant::now(), len);
                         None
                     }
-                    Ok(None) => None,
                     Err(error) => return Ended::Failed(error.kind()),
                 },
                 written = self.write.write(self.unsent.as_slices().0), if !self.unsent.is_empty() => match written {
@@ -298,6 +311,10 @@ impl Connection {
                     }
                     Err(_) => return Ended::GivenUp,
                 },
+                () = at(self.haste.until()), if self.haste.is_resting() => {
+                    self.haste.rested();
+                    None
+                }
                 () = at(deadline) => {
                     if !self.unread.is_empty() {
                         self.session.handle(now(), Input::Unread);
@@ -310,17 +327,6 @@ impl Connection {
                 self.obey(order);
             }
             self.drain();
-        }
-    }
-
-    /// What the socket has for us, which may turn out to be nothing. The room for it lives no longer than this turn, so
-    /// that a silent connection holds none.
-    fn arrived(&self) -> io::Result<Option<Vec<u8>>> {
-        let mut bytes = Vec::with_capacity(READ_LEN);
-        match self.read.try_read_buf(&mut bytes) {
-            Ok(_) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error),
         }
     }
 
@@ -400,6 +406,23 @@ impl Connection {
         // The peer must not learn of the end before the socket is free, nor the owner wait for the peer.
         tokio::join!(farewell, report);
     }
+}
+
+/// Hands the session what the socket has for us, and says how much that was; 0 at its end. The room belongs to the thread and is used
+/// for no longer than a poll, so that a silent connection holds none.
+async fn arrived(read: &mut OwnedReadHalf, session: &mut Session) -> io::Result<usize> {
+    poll_fn(|cx| {
+        ROOM.with_borrow_mut(|room| {
+            let mut room = ReadBuf::new(room);
+            ready!(Pin::new(&mut *read).poll_read(cx, &mut room))?;
+            let bytes = room.filled();
+            if !bytes.is_empty() {
+                session.handle(now(), Input::Bytes(bytes));
+            }
+            Poll::Ready(Ok(bytes.len()))
+        })
+    })
+    .await
 }
 
 /// Waits until the owner has taken what it was told before, and has room for more.

@@ -32,7 +32,7 @@ use self::mail::{Mail, Returned};
 use self::turns::Turns;
 use super::connection::{Batch, Report, Reports};
 use super::discovery::Discovery;
-use super::{Clock, Config, Counters, Error, Event, capabilities, listener, seed};
+use super::{Clock, Config, Counters, Error, Event, Listener, capabilities, listener, seed};
 use crate::now::Now;
 use crate::peers::{self, ConnectionId, Peers};
 use crate::rlpx::disconnect::DisconnectReason;
@@ -48,6 +48,7 @@ pub(super) struct Owner {
     mail: Mail,
     connections: BTreeMap<ConnectionId, Connection>,
     tasks: JoinSet<()>,
+    listener: Option<Listener>,
     events: mpsc::Sender<Event>,
     /// Events that nobody has taken.
     backlog: VecDeque<Event>,
@@ -105,6 +106,7 @@ impl Owner {
             mail,
             connections: BTreeMap::new(),
             tasks: JoinSet::new(),
+            listener: config.listener,
             events,
             backlog: VecDeque::new(),
             commands,
@@ -174,6 +176,16 @@ impl Owner {
         }
         drop(discovering);
         self.shut_down().await;
+    }
+
+    /// Tells whoever listens, and leaves the event for whoever reads.
+    fn tell(&mut self, event: Event) {
+        if let Some(listener) = &mut self.listener {
+            listener.hear(&event);
+        }
+        if !self.events.is_closed() {
+            self.backlog.push_back(event);
+        }
     }
 
     /// Hands out events for as long as whoever reads them keeps up.

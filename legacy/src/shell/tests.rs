@@ -305,6 +305,31 @@ async fn events_that_nobody_reads_stop_nothing_of_ours() {
     timeout(PATIENCE, b.task).await.expect("in time").unwrap();
 }
 
+#[tokio::test]
+async fn a_listener_hears_what_nobody_reads() {
+    let (heard, mut names) = mpsc::unbounded_channel();
+    let b = start(2, |config| {
+        config.listener = Some(Listener::new(move |event| {
+            if let Event::Envelope { envelope, from } = event {
+                let _ = heard.send((envelope.hash(), *from));
+            }
+        }));
+    });
+    drop(b.events);
+    let to = *b.handle.local_enode().unwrap();
+    let a = start(1, |config| config.static_peers.push(to));
+    let (own, other) = (envelope("own"), envelope("of another"));
+    b.handle.post(own.clone()).await.unwrap();
+    let next = timeout(PATIENCE, names.recv()).await.expect("in time");
+    assert_eq!(next, Some((own.hash(), None)));
+    a.handle.post(other.clone()).await.unwrap();
+    let next = timeout(PATIENCE, names.recv()).await.expect("in time");
+    assert_eq!(next, Some((other.hash(), Some(a.enode().node_id()))));
+    a.stop().await;
+    b.handle.shutdown().await;
+    timeout(PATIENCE, b.task).await.expect("in time").unwrap();
+}
+
 /// A full geth answers the handshake, says so in place of a Hello and closes, all in one segment.
 #[tokio::test]
 async fn a_full_peer_is_understood_although_it_closes_at_once() {

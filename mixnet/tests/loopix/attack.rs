@@ -30,7 +30,7 @@ fn own_payloads(world: &World, client: usize, from: Duration, to: Duration) -> u
 fn isolating_a_message_raises_the_alarm_and_stops_messages() {
     let (mut in_time, mut runs) = (0, 0);
     for relays in [3, 4] {
-        for seed in 0..5 {
+        for seed in 0..2 {
             let mut world = World::new(relays, 1, 1, Preset::FAST, seed);
             let (client, service) = (world.first(Role::Client), world.first(Role::Service));
             world.run(seconds(200), |_| false);
@@ -71,7 +71,7 @@ fn isolating_a_message_raises_the_alarm_and_stops_messages() {
             assert!(own_payloads(&world, client, calm, calm + seconds(10)) > 10);
         }
     }
-    assert!(in_time * 10 >= runs * 9, "{in_time} of {runs} in time");
+    assert_eq!(in_time, runs);
 }
 
 /// The relay itself sees that nothing reaches it: all of its own loops end there.

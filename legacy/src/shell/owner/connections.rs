@@ -182,7 +182,7 @@ impl Owner {
             client_name: established.client_name,
             since: now.mono,
         });
-        self.backlog.push_back(Event::PeerUp { node, direction });
+        self.tell(Event::PeerUp { node, direction });
         self.node.handle(
             now,
             shh::Input::PeerUp {

@@ -345,12 +345,12 @@ impl Owner {
             return;
         };
         if announced {
-            self.backlog.push_back(Event::Envelope {
+            self.tell(Event::Envelope {
                 envelope: Arc::clone(&envelope),
                 from: Some(node),
             });
         }
-        self.backlog.push_back(Event::Direct {
+        self.tell(Event::Direct {
             envelope,
             from: node,
         });

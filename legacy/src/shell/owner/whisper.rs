@@ -36,13 +36,13 @@ impl Owner {
             shh::Output::Envelope { envelope, from } => {
                 self.mail.accepted(now, &envelope);
                 let from = from.and_then(|peer| self.node_of(peer));
-                self.backlog.push_back(Event::Envelope { envelope, from });
+                self.tell(Event::Envelope { envelope, from });
             }
             shh::Output::PeerStatus { peer, wants } => {
                 if let Some(node) = self.node_of(peer) {
                     self.mail.peer_ready(now, peer, node, &wants);
                     let (bloom, min_pow) = (wants.bloom, wants.min_pow);
-                    self.backlog.push_back(Event::PeerInterest {
+                    self.tell(Event::PeerInterest {
                         node,
                         bloom,
                         min_pow,
@@ -72,7 +72,7 @@ impl Owner {
                 faults,
             } => {
                 if let Some(peer) = self.node_of(peer) {
-                    self.backlog.push_back(Event::Confirmed {
+                    self.tell(Event::Confirmed {
                         peer,
                         hashes,
                         faults,
@@ -85,7 +85,7 @@ impl Owner {
             }
             shh::Output::Sent { peer, hashes } => {
                 if let Some(peer) = self.node_of(peer) {
-                    self.backlog.push_back(Event::Sent { hashes, peer });
+                    self.tell(Event::Sent { hashes, peer });
                 }
             }
         }
