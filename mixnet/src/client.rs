@@ -305,7 +305,7 @@ impl Client {
         self.tick(now, network);
         while let Some(held) = self.hold.pop_due(now) {
             let sent = match held {
-                Held::Frame(departure) => self.depart_frame(departure, network),
+                Held::Frame(departure) => self.depart_frame(now, departure, network),
                 Held::Put => {
                     let put = network.mailboxes.put(now, network.topology);
                     put.and_then(|put| self.depart_errand(time, put, network))

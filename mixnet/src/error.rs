@@ -57,6 +57,8 @@ drop_reasons! {
     NotRelaying = "not_relaying",
     /// No connection to the next hop, and none could be made.
     NoRoute = "no_route",
+    /// A frame of our own for a service that is no longer in the network: counted where it leaves.
+    ServiceGone = "service_gone",
     /// A bounded queue was full.
     QueueFull = "queue_full",
     /// The mean delay was above the node's limit and was lowered: counted, not dropped.

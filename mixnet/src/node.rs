@@ -12,6 +12,7 @@
 //! and calls again no later than [`Node::next_deadline`].
 
 mod mailbox;
+mod network;
 mod port;
 mod unsaved;
 
@@ -43,7 +44,6 @@ use crate::quality::{Change, Relays};
 use crate::send_queue::Urgency;
 use crate::sphinx::{Delivered, Hop, Packet, Peeled, SealedReply, Surb, SurbId};
 use crate::topology::{Topology, nowhere};
-use crate::traffic::floor;
 use crate::watch::Watch;
 use crate::window::WindowState;
 
@@ -138,7 +138,7 @@ impl Node {
             relays,
             neighbours: BTreeSet::new(),
             clock_off: None,
-            named: BTreeSet::new(),
+            named: topology.iter().map(|node| node.peer()).collect(),
             delayed: DelayQueue::new(DELAY_QUEUE_MAX),
             unsaved: Unsaved::new(),
             replay_tags: 0,
@@ -590,41 +590,6 @@ impl Node {
         self.counters.count_sent(kind);
         self.outputs
             .push_back(Output::Transmit { to, kind, packet });
-    }
-
-    /// Takes in a new network, with the connections that stand. When the epoch is another one, the reply blocks that were given
-    /// out will soon meet hops that have lost their keys.
-    fn set_topology(&mut self, topology: Topology) {
-        let mut change = self.relays.set_topology(&topology, self.peer);
-        for peer in &self.neighbours {
-            change.usable |= self.relays.up(*peer).usable;
-        }
-        let next_epoch = topology.term() != self.topology.term();
-        change.stale |= next_epoch && self.client.surbs_outstanding() > 0;
-        if !topology.is_empty() {
-            self.named = topology.iter().map(|node| node.peer()).collect();
-        }
-        self.topology = topology;
-        self.mailboxes.network_changed(&self.topology);
-        self.report(change);
-    }
-
-    /// Looks at the traffic, if it is time.
-    fn look(&mut self, now: Instant) {
-        if self.watch.next_deadline().is_none_or(|at| at > now) {
-            return;
-        }
-        let usable = self.relays.usable(None).count();
-        let floor = floor(&self.topology, self.peer, self.packet_rate);
-        let notices = self.watch.look(now, self.relay, usable, floor);
-        self.outputs.extend(notices.into_iter().map(Output::Notice));
-    }
-
-    fn loop_ended(&mut self, now: Now, change: Change) {
-        self.counters.alarms += u64::from(change.raised);
-        let notice = self.watch.loops(now.mono, &change);
-        self.outputs.extend(notice.map(Output::Notice));
-        self.report(change);
     }
 
     fn report(&mut self, change: Change) {

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "network/change.rs"]
+mod change;
 #[path = "network/mailbox.rs"]
 mod mailbox;
 #[path = "network/sim.rs"]

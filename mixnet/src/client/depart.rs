@@ -6,7 +6,8 @@ use rand_core::Rng;
 
 use super::{Client, Network, Sent, hops};
 use crate::address::{Address, PeerKey};
-use crate::counters::PacketKind;
+use crate::counters::{PacketKind, Stage};
+use crate::error::DropReason;
 use crate::geometry::{MESSAGE_LEN, SURB_LEN};
 use crate::level::{Class, millis};
 use crate::limits::RELAYS_NEEDED;
@@ -28,8 +29,11 @@ struct Way {
 }
 
 impl Client {
+    /// A frame, or cover in its place if the service that it is for has left the network. While the network of the epoch is not
+    /// known, and while too few relays are usable, it waits for a later slot.
     pub(super) fn depart_frame(
         &mut self,
+        now: Instant,
         departure: Departure,
         network: &mut Network<'_>,
     ) -> Option<Sent> {
@@ -51,6 +55,12 @@ impl Client {
                 });
             }
         };
+        let is_gone = !network.topology.is_empty() && network.topology.get(&to).is_none();
+        if is_gone && to != self.peer {
+            let counters = &mut network.counters;
+            counters.count_dropped(Stage::Leaving, DropReason::ServiceGone, 1);
+            return self.depart_cover(now, PacketKind::PayloadCover, network);
+        }
         let message = Message::Gateway(&frame).encode()?;
         let path = network
             .relays

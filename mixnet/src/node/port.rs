@@ -172,7 +172,9 @@ pub struct ClockOff {
 #[non_exhaustive]
 pub enum SendError {
     /// No descriptor of this peer is known.
-    #[error("no descriptor of the service {0:?} is known: add it to the descriptor file")]
+    #[error(
+        "no descriptor of the service {0:?} is known: add it to the descriptor file, or wait until the directory knows it"
+    )]
     UnknownService(PeerKey),
     /// The object is too long.
     #[error(transparent)]

@@ -56,6 +56,8 @@ pub struct World {
     start: Instant,
     pub now: Duration,
     pub members: Vec<Member>,
+    /// The descriptors of those who have one.
+    pub network: Vec<Descriptor>,
     arrivals: BTreeMap<(Duration, u64), (usize, PeerKey, Packet)>,
     sent: u64,
     pub wires: Vec<Wire>,
@@ -121,11 +123,12 @@ impl World {
             plans.push((role, key, descriptor));
         }
         let known = plans.iter().filter(|(role, ..)| *role != Role::Client);
-        let known = known.map(|(_, _, descriptor)| descriptor.clone()).collect();
+        let known = known.map(|(_, _, descriptor)| descriptor.clone());
+        let network: Vec<Descriptor> = known.collect();
         let policy = AddressPolicy {
             allow_private: true,
         };
-        let topology = Topology::new(known, policy).unwrap();
+        let topology = Topology::new(network.clone(), policy).unwrap();
         let start = Instant::now();
         let mut members = Vec::new();
         for (n, (role, key, descriptor)) in plans.into_iter().enumerate() {
@@ -166,6 +169,7 @@ impl World {
             start,
             now: Duration::ZERO,
             members,
+            network,
             arrivals: BTreeMap::new(),
             sent: 0,
             wires: Vec::new(),
