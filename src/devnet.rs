@@ -48,6 +48,9 @@ pub struct Options {
     pub dir: Option<PathBuf>,
     /// Repeats keys and clocks.
     pub seed: Option<u64>,
+    /// The network is found by gossip from one descriptor, and mix keys are used for so many seconds; none: every node has the list of
+    /// all, and keys stay.
+    pub epoch_seconds: Option<u32>,
     /// Every mix node writes a trace of its packets into its directory.
     pub trace: bool,
 }

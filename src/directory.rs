@@ -5,7 +5,9 @@
 //!   config.toml   the configuration
 //!   ferry.json    which roles the keys and the database belong to
 //!   keys/         mode 0700, one file of mode 0600 per key
-//!   topology.json the relay list (put there by the operator)
+//!   topology.json where the mixnet begins: signed descriptors (put there by the operator)
+//!   mix.known     mix nodes that the directory knew last
+//!   replay/       tags of the packets that each mix key has seen
 //!   whisper.nodes Whisper nodes that discovery knew last, and this node's own record
 //!   db/           the database of a bridge or an edge
 //!   ferry.ipc     the unix socket of JSON-RPC, while the node runs
@@ -186,6 +188,16 @@ impl Directory {
     /// `db/`.
     pub fn database(&self) -> PathBuf {
         self.path.join("db")
+    }
+
+    /// `keys/epochs/`.
+    pub fn epoch_keys(&self) -> PathBuf {
+        self.keys().join("epochs")
+    }
+
+    /// What the directory of the mixnet keeps for the next start.
+    pub fn mix_known(&self) -> PathBuf {
+        self.path.join("mix.known")
     }
 
     /// `replay/`.

@@ -9,7 +9,8 @@ use legacy::enode::{Enode, EnodeError};
 use legacy::enr::{Place, Record};
 use legacy::identity::SecretKey as NodeKey;
 use mixnet::descriptor::{Capabilities, Descriptor, Statement};
-use mixnet::{PeerKey, SecretKey};
+use mixnet::directory::Profile;
+use mixnet::{PeerKey, SecretKey, Transport};
 use serde::Serialize;
 
 use crate::config::Settings;
@@ -17,7 +18,8 @@ use crate::failure::Failure;
 use crate::keystore::{Keys, Secret};
 use crate::role::{Role, Roles};
 
-/// Epoch of the mix key in a static relay list: keys do not rotate there.
+/// Epoch of the mix key in a static relay list: keys do not rotate there. Where they do, such a descriptor says where a node is and
+/// who; the directory asks it for the rest.
 const STATIC_EPOCH: u32 = 0;
 
 /// The number of a node's record until it says something else.
@@ -138,6 +140,20 @@ fn statement(settings: &Settings, keys: &Keys) -> Option<Statement> {
         capacity: settings.mix.capacity,
         ..Statement::new(STATIC_EPOCH, SecretKey::from_bytes(*mix.expose()).public())
     })
+}
+
+/// What the descriptors of every epoch say of this node; of one that offers nothing to others, nothing.
+pub fn profile(settings: &Settings, keys: &Keys) -> Profile {
+    let said = statement(settings, keys);
+    let said = said.as_ref();
+    Profile {
+        address: said.and_then(|said| said.address),
+        transport: said.map_or(Transport::Tcp, |said| said.transport),
+        places: said.map(|said| said.places.clone()).unwrap_or_default(),
+        capabilities: said.map(|said| said.capabilities).unwrap_or_default(),
+        capacity: settings.mix.capacity,
+        gateway_key: said.and_then(|said| said.gateway_key),
+    }
 }
 
 /// The node's libp2p key.

@@ -7,6 +7,9 @@
 //! | `keys/mix` | X25519 key of Sphinx | edge, bridge, relay, mailbox |
 //! | `keys/gateway` | X25519 key of the gateway protocol | bridge |
 //!
+//! The mix keys of epochs, which the directory makes and removes, are in `keys/epochs`; `keys/mix` is the key of a node whose network
+//! is a file, and the one that its first descriptor names.
+//!
 //! A file holds 64 hexadecimal digits and a line feed, and is made with mode 0600 in one step. A
 //! key that others can read is refused rather than repaired: it may have been copied.
 

@@ -93,6 +93,14 @@ metrics! {
     MIX_TRAFFIC Gauge "mix_traffic_packets_per_second" Some("source"), "Estimate of what enters the network: measured, reported, floor";
     MIX_POOL Gauge "mix_pool_packets" None, "Packets that rest at a relay while one of this node does, estimated";
     MIX_RELAYS Gauge "mix_relays" Some("state"), "Relays of the list: known, usable, avoided, alarmed";
+    DIRECTORY_NODES Gauge "mix_directory_nodes" Some("state"), "Mix nodes by gossip: registered, active in this epoch, relays of these";
+    DIRECTORY_EPOCH Gauge "mix_directory_epoch" None, "The epoch by this node's clock";
+    DIRECTORY_ROUNDS Counter "mix_directory_rounds" None, "Rounds of gossip that ended with an answer";
+    DIRECTORY_ADMITTED Counter "mix_directory_descriptors" None, "Descriptors of mix nodes that were taken in";
+    DIRECTORY_REFUSED Counter "mix_directory_refused" Some("reason"), "Descriptors and active sets that were refused";
+    DIRECTORY_THROTTLED Counter "mix_directory_throttled" None, "Requests of mix nodes that asked too much";
+    DIRECTORY_FORK Gauge "mix_directory_fork" None, "1 while nodes have different active sets of one epoch";
+    DIRECTORY_CLOCK Gauge "mix_directory_clock_ahead_seconds" None, "By how much this clock is ahead of those of mix nodes if it is too wrong to take part, otherwise 0";
     MIX_PEERS Gauge "mix_peers" None, "libp2p connections";
     MIX_SURBS Gauge "mix_surbs_outstanding" None, "Reply blocks of this node that are with others";
     BRIDGE_TRANSFERS Counter "bridge_transfers" Some("direction"), "Messages carried: to_whisper, to_mix";

@@ -18,6 +18,7 @@ mod core;
 mod edge;
 mod mail;
 mod mailbox;
+mod network;
 mod parts;
 mod rpc;
 mod snapshot;
@@ -104,9 +105,9 @@ pub async fn start(
         (Some(whisper), Some(mix), Some(store)) if roles.has(Role::Bridge) => Some(bridge::start(
             &settings, &keys, whisper, mix, store, watching,
         )?),
-        (Some(whisper), Some(mix), Some(store)) => Some(edge::start(
-            &settings, &topology, whisper, mix, store, watching,
-        )?),
+        (Some(whisper), Some(mix), Some(store)) => {
+            Some(edge::start(&settings, &topology, whisper, mix, store, watching).await?)
+        }
         _ => {
             if let Some(whisper) = &mut whisper {
                 drop(whisper.events.take()?);

@@ -3,6 +3,7 @@
 //! The node makes a [`Snapshot`] a few times a second and puts it where the API finds it; a
 //! request never waits for a protocol loop, and a snapshot that grows old shows a stalled loop.
 
+pub mod directory;
 pub mod health;
 pub mod mix;
 
@@ -13,6 +14,7 @@ use serde::Serialize;
 use crate::identity::Identity;
 use crate::metrics::Readings;
 
+pub use directory::{DirectoryStatus, ForkStatus};
 pub use health::{Cause, Health};
 pub use mix::{LoopReport, ProtectionStatus, TrafficStatus, WindowStatus};
 
@@ -119,6 +121,8 @@ pub struct MixStatus {
     /// What loops say about relays and links.
     #[serde(skip)]
     pub loops: LoopReport,
+    /// The directory; none where the network is a file.
+    pub directory: Option<DirectoryStatus>,
     /// Relays that are reachable now.
     pub relays_usable: usize,
     /// Relays of the list.

@@ -226,6 +226,86 @@ fn a_message_goes_the_whole_way_in_both_directions() {
     devnet.stop();
 }
 
+/// `ferry listen` at a node, line by line.
+struct Ears {
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Ears {
+    fn at(node: &Value) -> Self {
+        let mut child = listens(node, "1000");
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// Passes over other messages until this one.
+    fn hear(&mut self, text: &str) {
+        let heard = self.lines.by_ref().map_while(Result::ok);
+        let mut heard = heard.map(|line| serde_json::from_str::<Value>(&line).unwrap());
+        assert!(heard.any(|message| message["text"] == text), "{text}");
+    }
+}
+
+impl Drop for Ears {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Every node begins with the descriptor of one relay; mix keys change twice while messages cross in both directions.
+#[test]
+fn a_network_that_begins_with_one_descriptor_finds_itself_and_rotates_its_keys() {
+    let base = tempfile::tempdir().unwrap();
+    let dir = base.path().join("net");
+    let devnet = Devnet::start(&["--epoch-s", "12", "--dir", dir.to_str().unwrap()]);
+    let (edge, relay) = (&devnet.ready["edges"][0], &devnet.ready["relays"][0]);
+    let (near, far) = (&devnet.ready["whisper"][0], &devnet.ready["whisper"][1]);
+    let begin = std::fs::read_to_string(dir.join("edge-1/topology.json")).unwrap();
+    let begin: Vec<Value> = serde_json::from_str(&begin).unwrap();
+    assert_eq!(begin.len(), 1);
+    let directory = |node: &Value| get(node, "/v1/mix")["directory"].clone();
+    let epoch = || directory(relay)["epoch"].as_u64().unwrap();
+    let (mut at_the_edge, mut in_whisper) = (Ears::at(edge), Ears::at(far));
+    let start = Instant::now();
+    while get(edge, "/v1/info")["edge"]["registered"] != true {
+        assert!(start.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let (first, mut number) = (epoch(), 0);
+    while epoch() < first + 2 || number < 3 {
+        let [out, back] = ["out", "back"].map(|way| format!("{way} {number}"));
+        sends(edge, &out);
+        in_whisper.hear(&out);
+        sends(near, &back);
+        at_the_edge.hear(&back);
+        number += 1;
+    }
+    // Everybody has one active set of one epoch: three relays and the bridge.
+    let mix = ["relays", "bridges", "edges"];
+    let mix = mix.map(|group| devnet.ready[group].as_array().unwrap().clone());
+    let sets = || mix.iter().flatten().map(&directory).collect::<Vec<_>>();
+    let is_one = |sets: &[Value]| {
+        let same = |set: &Value| set["root"].is_string() && set["root"] == sets[0]["root"];
+        sets.iter().all(|set| same(set) && set["active"] == 4)
+    };
+    let start = Instant::now();
+    loop {
+        let sets = sets();
+        assert!(sets.iter().all(|set| set["fork"].is_null()), "{sets:?}");
+        if is_one(&sets) {
+            break;
+        }
+        assert!(start.elapsed() < PATIENCE, "{sets:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let keys = std::fs::read_dir(dir.join("relay-1/keys/epochs")).unwrap();
+    assert!(keys.count() <= 3, "keys of epochs that are over stay");
+    drop((at_the_edge, in_whisper));
+    devnet.stop();
+}
+
 #[test]
 fn the_ready_line_names_every_node_and_the_operations_work() {
     let base = tempfile::tempdir().unwrap();

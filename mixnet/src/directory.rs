@@ -83,6 +83,8 @@ pub struct Directory {
     /// Since which epoch this node has listened without a gap.
     watching_since: u32,
     seeds: Vec<Contact>,
+    /// Of the last snapshot, what was too old for the registry.
+    remembered: Vec<(u32, Descriptor)>,
     found: VecDeque<Contact>,
     voices: Voices,
     fork: Option<Fork>,
@@ -154,6 +156,7 @@ impl Directory {
             sets: BTreeMap::new(),
             watching_since: epoch,
             seeds: Vec::new(),
+            remembered: Vec::new(),
             found: VecDeque::new(),
             voices: Voices::default(),
             fork: None,
@@ -224,6 +227,9 @@ impl Directory {
                 }
             } else {
                 self.add_seed(&descriptor);
+                if self.remembered.len() < SEEDS_MAX {
+                    self.remembered.push((since, descriptor));
+                }
             }
         }
         if without_gap && snapshot.watching_since > 0 && snapshot.epoch <= self.epoch {
@@ -267,6 +273,13 @@ impl Directory {
     /// The next thing to do. Drain it after every call of [`Directory::handle`].
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// Gives back, in their order, outputs that could not be dealt with yet.
+    pub fn put_back(&mut self, outputs: Vec<Output>) {
+        for output in outputs.into_iter().rev() {
+            self.outputs.push_front(output);
+        }
     }
 
     /// When [`Directory::handle`] has something to do, whatever else happens.
@@ -496,7 +509,7 @@ impl Directory {
                 .values()
                 .map(move |descriptor| (since, descriptor.clone()))
         });
-        let known = match self.mode {
+        let mut known: Vec<(u32, Descriptor)> = match self.mode {
             Mode::Full => registered.collect(),
             Mode::Light => {
                 let newest = self.sets.values().next_back().into_iter();
@@ -504,6 +517,10 @@ impl Directory {
                 nodes.map(|node| (node.epoch(), node.clone())).collect()
             }
         };
+        // Who has not found the others yet does not forget where to look for them.
+        if known.iter().all(|(_, node)| node.peer() == self.own) {
+            known.extend(self.remembered.iter().cloned());
+        }
         Snapshot {
             epoch: self.epoch,
             watching_since: self.watching_since,

@@ -1,9 +1,9 @@
 //! The mix node on a real network: libp2p around the pure core.
 //!
 //! ```text
-//!  swarm task: TCP, Noise, Yamux, identify, ping; dials and re-dials
-//!      │ up, down, unreachable
-//!      ▼
+//!  swarm task: TCP, Noise, Yamux, identify, ping; dials and re-dials ◀─▶ directory task   /ferry/directory/1, /ferry/kad/1
+//!      │ up, down, unreachable                                               │ topology, keys
+//!      ▼                                                                     ▼
 //!  core task: owns the node and its timers ◀── requests of the local user (Handle)
 //!      ▲                ▲     │ packets             └─▶ events
 //!      │ peeled packets │     ▼
@@ -19,9 +19,11 @@
 
 mod behaviour;
 mod core;
+pub mod directory;
 mod intake;
 mod keeper;
 mod keys;
+mod start;
 mod stream;
 mod swarm;
 mod tags;
@@ -30,10 +32,10 @@ mod trace;
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
@@ -44,15 +46,13 @@ use crate::client::TooFewRelays;
 use crate::descriptor::Descriptor;
 use crate::fragment::Object;
 use crate::level::Protection;
-use crate::limits::{
-    CORE_QUEUE_MAX, EVENT_QUEUE_MAX, KEEPER_QUEUE_MAX, RELAYS_NEEDED, REQUEST_QUEUE_MAX,
-};
+use crate::limits::{CORE_QUEUE_MAX, EVENT_QUEUE_MAX, RELAYS_NEEDED, REQUEST_QUEUE_MAX};
 use crate::mailbox::client::TooMany;
 use crate::mailbox::{self, Answer, ChainKey, Label, LeaveError, Request};
 use crate::node::NodeConfig;
 pub use crate::node::{Arrival, NodeStatus, SendError};
 use crate::preset::Preset;
-use crate::replay::{Capacity, ReplayStore};
+use crate::replay::Capacity;
 use crate::send_queue::Urgency;
 use crate::sphinx::{PublicKey, SecretKey, Surb};
 use crate::topology::{Topology, TopologyError};
@@ -61,7 +61,7 @@ use crate::window::WindowState;
 
 /// What makes a running node.
 pub struct Config {
-    /// Sphinx key.
+    /// Sphinx key; with a directory it is not used.
     pub key: SecretKey,
     /// Secret of the libp2p identity, a secp256k1 key.
     pub identity: Zeroizing<[u8; 32]>,
@@ -85,8 +85,10 @@ pub struct Config {
     pub preset: Preset,
     /// What messages get, and what happens where they cannot have it.
     pub protection: Protection,
-    /// The network.
+    /// The network; with a directory, where that begins.
     pub topology: Vec<Descriptor>,
+    /// How the node finds the network and rotates its keys; none: the network is what `topology` says, and `key` is for ever.
+    pub directory: Option<directory::Config>,
     /// Makes all randomness of the node repeatable; for tests only.
     pub seed: Option<[u8; 32]>,
     /// Allow loopback and private addresses, as a network on one machine needs.
@@ -155,6 +157,8 @@ pub struct Handle {
     queries: mpsc::Sender<Query>,
     surbs_outstanding: Arc<AtomicUsize>,
     peer: PeerKey,
+    topology: watch::Receiver<Topology>,
+    directory: Option<directory::Access>,
 }
 
 enum SendRequest {
@@ -388,6 +392,23 @@ impl Handle {
         answer.await.map_err(|_| KeyError::Stopped)
     }
 
+    /// The network as the node has it now, and when it changes.
+    pub fn topology(&self) -> watch::Receiver<Topology> {
+        self.topology.clone()
+    }
+
+    /// The state of the directory; none for a node whose network is a file.
+    pub fn directory(&self) -> Option<crate::directory::Status> {
+        self.directory.as_ref()?.status.borrow().clone()
+    }
+
+    /// Has the descriptor say something else from now on: the node moved, or offers something else.
+    pub fn set_profile(&self, profile: crate::directory::Profile) {
+        if let Some(directory) = &self.directory {
+            directory.profile.send_replace(Some(profile));
+        }
+    }
+
     /// The node's libp2p key.
     pub fn peer(&self) -> PeerKey {
         self.peer
@@ -410,87 +431,114 @@ pub fn spawn(
     let policy = AddressPolicy {
         allow_private: config.allow_private,
     };
-    let topology = Topology::new(config.topology, policy)?;
+    let secret = config.identity.clone();
     let identity = swarm::identity(&config.identity)?;
     let peer = swarm::own_key(&identity)?;
-    if topology
-        .get(&peer)
-        .is_some_and(|own| own.mix_key() != config.key.public())
-    {
-        tracing::warn!(
-            "the descriptor of this node in the topology has another mix key: others cannot reach it"
-        );
-    }
-    let kept = topology.kept_by(peer);
-    let own = [config.listen, config.advertise];
-    let open = |path: PathBuf| trace::Trace::open(&path, own, &topology);
-    let trace = config.trace.map(open).transpose()?;
-    let drops = Arc::new(stream::Drops::traced(trace.clone()));
-    let (swarm, streams) = swarm::open(identity, config.listen, drops.clone())?;
-    let inputs = mpsc::channel(CORE_QUEUE_MAX);
-    let mix_key = config.key.public();
-    let capacity = config.replay_capacity;
-    let (keeper, orders, store) = match config.replay_dir {
-        None => (None, None, ReplayStore::of_capacity(&config.key, capacity)),
-        Some(dir) => {
-            let (keeper, store) =
-                keeper::Keeper::new(dir, &config.key, capacity, inputs.0.clone())?;
-            let (orders, taken) = mpsc::channel(KEEPER_QUEUE_MAX);
-            (Some((keeper, taken)), Some(orders), store)
-        }
-    };
     let seed = match config.seed {
         Some(seed) => Zeroizing::new(seed),
         None => random_seed()?,
     };
-    let loss = intake::Loss::new(config.test_loss_percent, &seed);
-    let peeler = intake::Peeler::new(config.key, store, loss, orders.clone(), inputs.0.clone());
-    let keys = keys::Keys {
-        capacity,
-        keeper: orders,
+    let (found, behaviour) = match config.directory {
+        None => {
+            let found = start::Found::in_a_file(config.topology, policy, peer, config.key)?;
+            (found, None)
+        }
+        Some(directory) => {
+            let (behaviour, wires) = directory::Behaviour::new(directory.mode, policy, &identity);
+            let start = directory::Start {
+                identity: secret,
+                seeds: config.topology,
+                policy,
+                seed: start::directory_seed(&seed),
+            };
+            let found = start::Found::by_gossip(directory, start, wires)?;
+            (found, Some(behaviour))
+        }
     };
-    let outside = core::Outside {
+    let own = [config.listen, config.advertise];
+    let open = |path: PathBuf| trace::Trace::open(&path, own, &found.topology);
+    let trace = config.trace.map(open).transpose()?;
+    let drops = Arc::new(stream::Drops::traced(trace.clone()));
+    let (swarm, streams) = swarm::open(identity, config.listen, drops.clone(), behaviour)?;
+    let inputs = mpsc::channel(CORE_QUEUE_MAX);
+    let capacity = config.replay_capacity;
+    let tags = start::Tags::open(config.replay_dir, &found.key, capacity, &inputs.0)?;
+    let (node, topology) = (
+        NodeConfig {
+            key: found.key.public(),
+            peer,
+            address: Address::direct(
+                *config.advertise.ip(),
+                Transport::Tcp,
+                config.advertise.port(),
+                peer,
+            ),
+            relay: config.relay,
+            preset: config.preset,
+            protection: config.protection,
+            topology: found.topology.clone(),
+            seed: *seed,
+        },
+        found.topology,
+    );
+    let loss = intake::Loss::new(config.test_loss_percent, &seed);
+    let (keeper, orders) = tags.keeper.unzip();
+    let peeler = intake::Peeler::new(
+        found.key,
+        tags.store,
+        loss,
+        orders.clone(),
+        inputs.0.clone(),
+    );
+    let mut outside = core::Outside {
         swarm,
         streams,
         drops,
         peeler: peeler.traced(trace),
         keeper,
-        keys,
+        keys: keys::Keys {
+            capacity,
+            keeper: orders,
+        },
         inputs,
+        directory: None,
     };
-    let node = NodeConfig {
-        key: mix_key,
-        peer,
-        address: Address::direct(
-            *config.advertise.ip(),
-            Transport::Tcp,
-            config.advertise.port(),
-            peer,
-        ),
-        relay: config.relay,
-        preset: config.preset,
-        protection: config.protection,
-        topology: topology.clone(),
-        seed: *seed,
-    };
+    let (channels, mut handle, events) = channels(peer, &topology);
+    if let Some((driver, access)) = found.driver {
+        let core = outside.inputs.0.downgrade();
+        let queries = handle.queries.downgrade();
+        let run = driver.run(found.later, core, queries, channels.forwarded.clone());
+        outside.directory = Some(tokio::spawn(run));
+        handle.directory = Some(access);
+    }
+    let task = tokio::spawn(core::run(node, topology, outside, channels));
+    Ok((handle, events, task))
+}
+
+/// The ways between a node and its user.
+fn channels(peer: PeerKey, topology: &Topology) -> (core::Channels, Handle, mpsc::Receiver<Event>) {
     let (sends, send_requests) = mpsc::channel(1);
     let (queries, query_requests) = mpsc::channel(REQUEST_QUEUE_MAX);
     let (events, event_receiver) = mpsc::channel(EVENT_QUEUE_MAX);
     let surbs_outstanding = Arc::new(AtomicUsize::new(0));
+    let (network, topologies) = watch::channel(topology.clone());
     let channels = core::Channels {
         sends: send_requests,
         queries: query_requests,
         events,
         surbs_outstanding: surbs_outstanding.clone(),
+        forwarded: Arc::new(AtomicU64::new(0)),
+        network,
     };
-    let task = tokio::spawn(core::run(node, topology, kept, outside, channels));
     let handle = Handle {
         sends,
         queries,
         surbs_outstanding,
         peer,
+        topology: topologies,
+        directory: None,
     };
-    Ok((handle, event_receiver, task))
+    (channels, handle, event_receiver)
 }
 
 fn random_seed() -> Result<Zeroizing<[u8; 32]>, SpawnError> {
@@ -537,6 +585,12 @@ pub enum SpawnError {
     /// The trace is refused or cannot be written.
     #[error(transparent)]
     Trace(#[from] TraceError),
+    /// The mix keys of the epochs cannot be kept.
+    #[error(transparent)]
+    KeyFile(#[from] directory::KeyFileError),
+    /// No mix key was made for this time.
+    #[error("no mix key could be made for the present epoch: check this machine's clock")]
+    NoKey,
     /// The transport could not be set up.
     #[error("the libp2p transport could not be set up: {0}")]
     Transport(String),

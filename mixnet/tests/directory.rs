@@ -180,6 +180,39 @@ fn a_restart_goes_on_from_the_disk_without_any_seed() {
     assert!(net.status(8).unanswered > 3 && net.status(8).root.is_none());
 }
 
+/// Whom a node knew it knows after days without any of them, however often it was started meanwhile.
+#[test]
+fn who_finds_nobody_for_days_forgets_nobody() {
+    let mut net = network(6);
+    net.run_to(3, 40 * MINUTE);
+    let away = [2, 8];
+    for (n, group) in away.into_iter().zip(1..) {
+        net.save_now(n);
+        net.stop(n);
+        net.members[n].group = group;
+    }
+    net.stop(0);
+    net.run_to(12, MINUTE);
+    for _ in 0..2 {
+        for n in away {
+            net.restart(n, false);
+        }
+        net.run(10 * MINUTE);
+        for n in away {
+            assert!(net.status(n).relays <= 1, "node {n}");
+            net.save_now(n);
+            net.stop(n);
+        }
+    }
+    for n in away {
+        net.members[n].group = 0;
+        net.restart(n, false);
+    }
+    net.run(10 * MINUTE);
+    // Four relays and two bridges; who was away so long is a newcomer.
+    assert!(net.agrees_on(6), "{:?}", net.roots());
+}
+
 /// Test 45: a client that is given another root than others have refuses it and says so.
 #[test]
 fn two_roots_raise_an_alarm_and_are_not_used() {

@@ -53,6 +53,10 @@ struct Start {
     /// Repeats keys and clocks.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Find the network by gossip from one descriptor, and change the mix keys every so many seconds (8 or more; the real network
+    /// takes 14400).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(8..=43_200), conflicts_with = "trace")]
+    epoch_s: Option<u32>,
     /// Every mix node writes when which packet passed into trace.txt in its directory: for measurements.
     #[arg(long, hide = true)]
     trace: bool,
@@ -110,6 +114,7 @@ fn start(start: &Start) -> Result<Exit, Failure> {
         whisper_peers: start.whisper_peer.clone(),
         dir: start.dir.clone(),
         seed: start.seed,
+        epoch_seconds: start.epoch_s,
         trace: start.trace,
     };
     let runtime = runtime::of_a_node()?;

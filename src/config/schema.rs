@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use ::mixnet::epoch::{EPOCH_SECONDS, EPOCH_SECONDS_MAX, EPOCH_SECONDS_MIN};
 use ::mixnet::replay::PACKETS_PER_SECOND;
 
 use crate::role::{Role, Roles};
@@ -488,7 +489,23 @@ pub const KEYS: &[Key] = &[
         name: "topology",
         form: Form::Text,
         default: |_| Value::text("topology.json"),
-        why: "The relay list: signed descriptors, as `ferry id` prints them, in one JSON array. Relative to this directory.",
+        why: "Signed descriptors, as `ferry id` prints them, in one JSON array: the relay list, or where to begin. Relative to this \
+              directory.",
+    },
+    Key {
+        section: "mix",
+        name: "directory",
+        form: Form::Word(&["file", "gossip"]),
+        default: |_| Value::text("file"),
+        why: "file: the network is what mix.topology says, and mix keys stay. gossip: any one descriptor in it leads to all nodes, and \
+              mix keys change with the epochs. The same in the whole network.",
+    },
+    Key {
+        section: "mix",
+        name: "epoch_seconds",
+        form: Form::Count(EPOCH_SECONDS_MIN as i64, EPOCH_SECONDS_MAX as i64),
+        default: |_| Value::Count(EPOCH_SECONDS.into()),
+        why: "With gossip: how long a mix key is used. Another value than the default makes a network of its own.",
     },
     Key {
         section: "mix",

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
 use legacy::shell::NatPolicy;
+use mixnet::epoch::Epochs;
 use mixnet::{Class, LowTraffic};
 
 use super::check::{ConfigError, Origin, Values};
@@ -134,6 +135,10 @@ pub struct Mix {
     pub strict: bool,
     /// The file of signed descriptors.
     pub topology: PathBuf,
+    /// Whether the network is found by gossip; otherwise it is what the file says.
+    pub gossip: bool,
+    /// How long epochs are.
+    pub epochs: Epochs,
     /// Packets a second that a relay takes for long.
     pub capacity: u16,
     /// Percent of the packets from neighbours that are lost on purpose.
@@ -465,6 +470,13 @@ impl Reader<'_> {
             );
             self.wrong("mix", "trace_file", why);
         }
+        let gossip = self.text("mix", "directory") == "gossip";
+        if gossip && trace_file.is_some() {
+            let why = "a trace names nodes by the file of descriptors: leave it empty, or write mix.directory = \"file\"";
+            self.wrong("mix", "trace_file", why.to_owned());
+        }
+        // The schema has the same bounds.
+        let epochs = Epochs::new(self.count32("mix", "epoch_seconds")).ok()?;
         let other = |class: &Class| {
             Some((*class, self.text("mix", class.as_str()))).filter(|(_, name)| !name.is_empty())
         };
@@ -481,6 +493,8 @@ impl Reader<'_> {
             low_traffic,
             strict,
             topology,
+            gossip,
+            epochs,
             capacity: self.count("mix", "capacity"),
             test_loss_percent,
             private_network,

@@ -77,7 +77,7 @@ pub fn lay(options: &Options, plan: &Plan, dir: &Path) -> Result<Vec<Laid>, Fail
             seed,
         });
     }
-    let list = descriptors(&laid)?;
+    let list = descriptors(&laid, options.epoch_seconds.is_some())?;
     for node in laid.iter().filter(|node| node.plan.kind != Kind::Whisper) {
         write(&node.dir.join("topology.json"), &list)?;
     }
@@ -120,6 +120,10 @@ fn overrides(
     }
     if node.roles.speaks_mix() {
         set.push(("mix", "listen", local(reserved.ports.mix)));
+        if let Some(seconds) = options.epoch_seconds {
+            set.push(("mix", "directory", Value::text("gossip")));
+            set.push(("mix", "epoch_seconds", Value::Count(seconds.into())));
+        }
         if options.trace {
             set.push(("mix", "trace_file", Value::text(TRACE_FILE)));
         }
@@ -154,10 +158,16 @@ fn overrides(
 }
 
 /// The relay list: everything that signed a descriptor.
-fn descriptors(laid: &[Laid]) -> Result<String, Failure> {
+fn descriptors(laid: &[Laid], gossip: bool) -> Result<String, Failure> {
+    // With gossip the first one is enough to find the others; it is a relay's where there is one.
+    let count = match gossip {
+        true => 1,
+        false => usize::MAX,
+    };
     let list: Result<Vec<Descriptor>, _> = laid
         .iter()
         .filter_map(|node| node.identity.descriptor.as_ref())
+        .take(count)
         .map(|descriptor| Descriptor::from_json(&descriptor.to_string()))
         .collect();
     list.map(|list| Descriptor::list_to_json(&list))
@@ -217,6 +227,7 @@ mod tests {
             whisper_peers: vec![],
             dir: None,
             seed: Some(seed),
+            epoch_seconds: None,
             trace: false,
         }
     }

@@ -170,6 +170,7 @@ mod tests {
             whisper_peers: vec![],
             dir: None,
             seed: None,
+            epoch_seconds: None,
             trace: false,
         }
     }

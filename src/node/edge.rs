@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::core::{Core, Doing, Watching, port, put};
+use super::network;
 use super::parts::{self, Mix, Whisper};
 use crate::config::Settings;
 use crate::config::settings::SyncMode;
@@ -21,15 +22,20 @@ use crate::link;
 use crate::link::interest::Interests;
 
 /// Opens the client on its store and joins it to both sides.
-pub(super) fn start(
+pub(super) async fn start(
     settings: &Settings,
-    topology: &[Descriptor],
+    begin: &[Descriptor],
     whisper: &mut Whisper,
     mix: &mut Mix,
     store: &Arc<RocksStore>,
     watching: Watching,
 ) -> Result<Core, StartError> {
-    let bridges = bridges(settings, topology);
+    let wanted = |descriptor: &Descriptor| bridge(settings, descriptor).is_some();
+    let known = network::found(settings, mix, begin, wanted).await;
+    let bridges: Vec<BridgeInfo> = known
+        .iter()
+        .filter_map(|descriptor| bridge(settings, descriptor))
+        .collect();
     let bridge = bridges
         .first()
         .map(|bridge| bridge.id)
@@ -145,35 +151,33 @@ fn direction(stage: Stage) -> Option<&'static str> {
     }
 }
 
-/// The bridges of the relay list that this edge may use, in the order of the list.
-fn bridges(settings: &Settings, topology: &[Descriptor]) -> Vec<BridgeInfo> {
+/// The bridge that a descriptor names, if this edge may use it.
+fn bridge(settings: &Settings, descriptor: &Descriptor) -> Option<BridgeInfo> {
     let wanted = settings.edge.bridge.as_deref().unwrap_or_default();
-    let usable = topology
-        .iter()
-        .filter(|descriptor| descriptor.capabilities().bridge)
-        .filter_map(|descriptor| {
-            let id = *descriptor.peer().as_bytes();
-            let gateway_key = descriptor.gateway_key()?;
-            hex::encode(id).starts_with(wanted).then_some(BridgeInfo {
-                id: BridgeId(id),
-                gateway_key,
-            })
-        });
-    usable.collect()
+    let id = *descriptor.peer().as_bytes();
+    let gateway_key = descriptor.gateway_key()?;
+    hex::encode(id).starts_with(wanted).then_some(BridgeInfo {
+        id: BridgeId(id),
+        gateway_key,
+    })
 }
 
 fn no_bridge(settings: &Settings) -> StartError {
     match &settings.edge.bridge {
         Some(wanted) => StartError::Config {
             key: "edge.bridge",
-            why: format!("the relay list names no bridge whose key starts with {wanted}"),
+            why: format!("the network has no bridge whose key starts with {wanted}"),
             what_to_do:
                 "write the start of the field peer of a bridge's descriptor, or leave it empty"
                     .to_owned(),
         },
         None => StartError::Topology {
             path: settings.mix.topology.clone(),
-            why: "it names no bridge, and an edge needs one".to_owned(),
+            why: match settings.mix.gossip {
+                true => "neither it nor the mix nodes that it leads to name a bridge, and an edge needs one",
+                false => "it names no bridge, and an edge needs one",
+            }
+            .to_owned(),
         },
     }
 }

@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
-use super::{mail, store_failed};
+use super::{mail, network, store_failed};
 use crate::config::Settings;
 use crate::directory::Directory;
 use crate::failure::StartError;
@@ -231,6 +231,10 @@ pub(super) fn mix(
     let identity = keys.libp2p.as_ref().ok_or_else(|| missing("libp2p"))?;
     let advertise = identity::mix_address(settings).unwrap_or(listen);
     let (preset, protection) = protection(settings)?;
+    let key_life = match settings.mix.gossip {
+        true => settings.mix.epochs.key_life(),
+        false => KEY_LIFE,
+    };
     let config = mix_shell::Config {
         key: MixKey::from_bytes(*key.expose()),
         identity: Zeroizing::new(*identity.expose()),
@@ -241,10 +245,14 @@ pub(super) fn mix(
         replay_dir: settings.node.seed.is_none().then(|| directory.replay()),
         trace: settings.mix.trace_file.clone(),
         test_loss_percent: settings.mix.test_loss_percent,
-        replay_capacity: Capacity::for_rate(settings.mix.capacity.into(), KEY_LIFE),
+        replay_capacity: Capacity::for_rate(settings.mix.capacity.into(), key_life),
         preset,
         protection,
         topology: topology.to_vec(),
+        directory: settings
+            .mix
+            .gossip
+            .then(|| network::config(settings, directory, keys)),
         seed: match settings.node.seed {
             Some(_) => Some(*seed(settings, SeedFor::Mix)?),
             None => None,
@@ -299,6 +307,10 @@ fn mix_failed(settings: &Settings, error: mix_shell::SpawnError) -> StartError {
             path: settings.mix.topology.clone(),
             why: error.to_string(),
         },
+        mix_shell::SpawnError::KeyFile(error) => StartError::Keys {
+            name: "mix",
+            why: error.to_string(),
+        },
         mix_shell::SpawnError::Identity => StartError::Keys {
             name: "libp2p",
             why: error.to_string(),
@@ -307,7 +319,7 @@ fn mix_failed(settings: &Settings, error: mix_shell::SpawnError) -> StartError {
     }
 }
 
-/// The relay list, with every signature checked; empty for a node that takes no part in the mixnet.
+/// The file of descriptors, with every signature checked; empty for a node that takes no part in the mixnet.
 pub(super) fn topology(settings: &Settings) -> Result<Vec<Descriptor>, StartError> {
     if !settings.node.roles.speaks_mix() {
         return Ok(Vec::new());

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{ClientState, MixStatus, NodeStatus};
+use super::{ClientState, DirectoryStatus, MixStatus, NodeStatus};
 use crate::role::{Role, Roles};
 
 /// The answer of `/v1/health`.
@@ -115,6 +115,9 @@ fn mix(status: &NodeStatus, causes: &mut Vec<Cause>) {
     let Some(mix) = &status.mix else { return };
     let roles = &status.identity.roles;
     relays(mix, roles, causes);
+    if let Some(found) = &mix.directory {
+        directory(found, roles, causes);
+    }
     protection(mix, roles, causes);
     if mix.window.is_closed() {
         causes.push(Cause::note(
@@ -122,6 +125,38 @@ fn mix(status: &NodeStatus, causes: &mut Vec<Cause>) {
             "nobody is using this node, so packets leave at the idle rate and messages take minutes",
             "connect the client, or run `ferry window`; that shows on the line, as the opening of an application",
         ));
+    }
+}
+
+/// Whether this node has the network that others have.
+fn directory(found: &DirectoryStatus, roles: &Roles, causes: &mut Vec<Cause>) {
+    if let Some(fork) = &found.fork {
+        causes.push(Cause::note(
+            "directory_fork",
+            format!(
+                "mix nodes have {} different active sets of epoch {}: somebody lies about who belongs to the network, or it is cut in two",
+                fork.roots.len(),
+                fork.epoch
+            ),
+            "compare the field directory of /v1/mix with people you trust; begin with descriptors from other sources ([mix] topology)",
+        ));
+    }
+    if let Some(seconds) = found.clock_ahead_seconds {
+        let (by, where_to) = (
+            seconds.unsigned_abs(),
+            if seconds < 0 { "behind" } else { "ahead of" },
+        );
+        causes.push(Cause {
+            blocking: roles.has(Role::Edge) || roles.has(Role::Bridge),
+            ..Cause::note(
+                "clock_off",
+                format!(
+                    "this machine's clock is {by} seconds {where_to} those of the mix nodes: it does not know which mix keys are in use, so \
+                     messages are refused"
+                ),
+                "set the clock, best by NTP",
+            )
+        });
     }
 }
 
@@ -182,13 +217,20 @@ fn relays(mix: &MixStatus, roles: &Roles, causes: &mut Vec<Cause>) {
         "{} of the {} relays that a path needs are usable, {missing} missing; messages are kept until then",
         mix.relays_usable, mix.relays_needed
     );
-    let what_to_do = if mix.relays_known < mix.relays_needed {
-        format!(
+    let what_to_do = match &mix.directory {
+        Some(found) if found.contacts == 0 => {
+            "put the signed descriptor of any node of the network into the file of [mix] topology and restart".to_owned()
+        }
+        Some(found) if mix.relays_known < mix.relays_needed => format!(
+            "wait: the directory looks for relays, {} nodes can be asked; if it finds none, check that this machine is online and that \
+             [mix] epoch_seconds is the network's",
+            found.contacts
+        ),
+        None if mix.relays_known < mix.relays_needed => format!(
             "the relay list names {}: put more signed descriptors into the file of [mix] topology and restart",
             mix.relays_known
-        )
-    } else {
-        "check that the relays of the list run and can be reached".to_owned()
+        ),
+        Some(_) | None => "check that the relays of the network run and can be reached".to_owned(),
     };
     // A relay forwards for others whatever it knows itself.
     let blocking = roles.has(Role::Edge) || roles.has(Role::Bridge);
@@ -231,7 +273,9 @@ fn edge(status: &NodeStatus, causes: &mut Vec<Cause>) {
 mod tests {
     use super::*;
     use crate::identity::Identity;
-    use crate::status::{BridgeStatus, EdgeStatus, MixStatus, WhisperPeer, WhisperStatus};
+    use crate::status::{
+        BridgeStatus, EdgeStatus, ForkStatus, MixStatus, WhisperPeer, WhisperStatus,
+    };
 
     fn status(roles: &str) -> NodeStatus {
         let identity = Identity {
@@ -347,6 +391,58 @@ mod tests {
         assert!(Health::of(&whisper, true).ready);
         whisper.whisper.as_mut().unwrap().static_peers = 1;
         assert!(!Health::of(&whisper, true).ready);
+    }
+
+    #[test]
+    fn a_fork_and_a_wrong_clock_are_said() {
+        let mut bridge = status("bridge");
+        let of_file = Health::of(&bridge, true);
+        let mix = bridge.mix.as_mut().unwrap();
+        let fork = Some(ForkStatus {
+            epoch: 7,
+            roots: vec![],
+        });
+        mix.directory = Some(DirectoryStatus::default());
+        assert_eq!(Health::of(&bridge, true), of_file);
+        bridge
+            .mix
+            .as_mut()
+            .unwrap()
+            .directory
+            .as_mut()
+            .unwrap()
+            .fork = fork;
+        let health = Health::of(&bridge, true);
+        assert!(
+            health.ready && codes(&health) == ["directory_fork"],
+            "{health:?}"
+        );
+        let found = bridge.mix.as_mut().unwrap().directory.as_mut().unwrap();
+        found.fork = None;
+        found.clock_ahead_seconds = Some(-4000);
+        let health = Health::of(&bridge, true);
+        assert!(
+            !health.ready && codes(&health) == ["clock_off"],
+            "{health:?}"
+        );
+        assert!(health.causes[0].message.contains("4000 seconds behind"));
+    }
+
+    #[test]
+    fn who_finds_its_network_by_gossip_is_told_what_to_do_for_relays() {
+        let mut relay = status("relay");
+        relay.whisper = None;
+        let mix = relay.mix.as_mut().unwrap();
+        (mix.relays_usable, mix.relays_known) = (0, 0);
+        for (contacts, said) in [(0, "any node of the network"), (2, "2 nodes can be asked")] {
+            relay.mix.as_mut().unwrap().directory = Some(DirectoryStatus {
+                contacts,
+                ..DirectoryStatus::default()
+            });
+            let health = Health::of(&relay, true);
+            assert_eq!(codes(&health), ["too_few_relays"]);
+            assert!(health.causes[0].what_to_do.contains(said), "{health:?}");
+        }
     }
 
     #[test]

@@ -42,6 +42,17 @@ pub enum Standing {
     Settled,
 }
 
+impl Standing {
+    /// The label in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Young => "young",
+            Self::Fresh => "fresh",
+            Self::Settled => "settled",
+        }
+    }
+}
+
 /// The nodes of one epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActiveSet {

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use libp2p::Swarm;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{sleep_until, timeout};
 
 use super::behaviour::{Accepted, Opener};
@@ -19,7 +19,7 @@ use super::stream::{self, Drops};
 use super::swarm::{self, Behaviour, Network};
 use super::{Connection, Event, KeyError, Query, SendRequest, Status};
 use crate::address::PeerKey;
-use crate::counters::Stage;
+use crate::counters::{PacketKind, Stage};
 use crate::error::DropReason;
 use crate::limits::{DIALLING_QUEUE_MAX, INTAKE_QUEUE_MAX, NEIGHBOUR_QUEUE_MAX, SHUTDOWN_MAX};
 use crate::mailbox::Request;
@@ -51,6 +51,10 @@ pub(super) struct Channels {
     pub(super) queries: mpsc::Receiver<Query>,
     pub(super) events: mpsc::Sender<Event>,
     pub(super) surbs_outstanding: Arc<AtomicUsize>,
+    /// Packets handed on for others, for the directory.
+    pub(super) forwarded: Arc<AtomicU64>,
+    /// Tells everybody else which network it is.
+    pub(super) network: watch::Sender<Topology>,
 }
 
 /// The network side of a node that is about to run.
@@ -64,13 +68,14 @@ pub(super) struct Outside {
     pub(super) keys: Keys,
     /// Both ends of the way to the core, of which the peeler has one already.
     pub(super) inputs: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
+    /// The task of the directory, which ends with the swarm.
+    pub(super) directory: Option<JoinHandle<()>>,
 }
 
 /// Runs a node until it is shut down.
 pub(super) async fn run(
     config: NodeConfig,
     topology: Topology,
-    kept: Vec<PeerKey>,
     outside: Outside,
     channels: Channels,
 ) {
@@ -82,6 +87,7 @@ pub(super) async fn run(
         keeper,
         keys,
         inputs: (inputs, input_receiver),
+        directory,
     } = outside;
     let (packets, commands) = mpsc::channel(INTAKE_QUEUE_MAX);
     let (dials, dial_receiver) = mpsc::channel(DIAL_QUEUE_MAX);
@@ -90,7 +96,8 @@ pub(super) async fn run(
     tasks.spawn(stream::accept(streams, packets.clone(), drops.clone()));
     let peeling = spawn_blocking(move || peeler.run(commands));
     let keeping = keeper.map(|(keeper, orders)| spawn_blocking(move || keeper.run(orders)));
-    let network = Network::new(swarm, &topology, config.peer, &kept, inputs.clone());
+    let topologies = channels.network.subscribe();
+    let network = Network::new(swarm, config.peer, topologies, inputs.clone());
     tasks.spawn(network.run(dial_receiver));
     let core = Core {
         node: Node::new(config, now()),
@@ -107,16 +114,23 @@ pub(super) async fn run(
         packets,
         inputs: inputs.downgrade(),
         dials,
+        network: channels.network,
         drops,
         events: channels.events,
         surbs_outstanding: channels.surbs_outstanding,
+        forwarded: channels.forwarded,
     };
     let done = core
         .serve(input_receiver, channels.sends, channels.queries)
         .await;
     // The swarm and the readers end here; dropping the set aborts them at their next await. Then nobody has work for the peeler, and
-    // when that has ended, nobody has for the keeper.
+    // when that has ended, nobody has for the keeper. The directory writes whom it knows.
     tasks.shutdown().await;
+    if let Some(directory) = directory
+        && timeout(SHUTDOWN_MAX, directory).await.is_err()
+    {
+        tracing::warn!("the directory of mix nodes did not end in time");
+    }
     for thread in [Some(peeling), keeping].into_iter().flatten() {
         if let Err(error) = thread.await {
             tracing::error!(%error, "a thread of the mix node ended badly");
@@ -128,7 +142,7 @@ pub(super) async fn run(
     }
 }
 
-fn now() -> Now {
+pub(super) fn now() -> Now {
     let unix = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -159,9 +173,13 @@ struct Core {
     chores: JoinSet<()>,
     keys: Keys,
     dials: mpsc::Sender<PeerKey>,
+    /// Tells the network task whom it may dial.
+    network: watch::Sender<Topology>,
     drops: Arc<Drops>,
     events: mpsc::Sender<Event>,
     surbs_outstanding: Arc<AtomicUsize>,
+    /// Packets handed on for others, for the directory.
+    forwarded: Arc<AtomicU64>,
 }
 
 impl Core {
@@ -258,11 +276,15 @@ impl Core {
             | Input::Written(_)
             | Input::Durable(_)
             | Input::Key(_)
-            | Input::Topology(_)
             | Input::ClockOff(_)
             | Input::Foreground(_)
             | Input::Window { .. }
             | Input::Tick => {}
+            Input::Topology(topology) => {
+                self.topology = topology.clone();
+                // The network task ends after this one.
+                self.network.send_replace(topology.clone());
+            }
         }
         self.node.handle(now(), input);
     }
@@ -284,7 +306,12 @@ impl Core {
     fn drain(&mut self) {
         while let Some(output) = self.node.poll_output() {
             match output {
-                Output::Transmit { to, packet, .. } => self.transmit(to, packet),
+                Output::Transmit { to, kind, packet } => {
+                    if kind == PacketKind::Forward {
+                        self.forwarded.fetch_add(1, Ordering::Relaxed);
+                    }
+                    self.transmit(to, packet);
+                }
                 Output::Deliver { object, arrival } => {
                     let event = Event::Object { object, arrival };
                     if let Err(TrySendError::Full(_)) = self.events.try_send(event) {

@@ -15,16 +15,17 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::identity::Keypair;
+use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
+use libp2p::swarm::{DialError, NetworkBehaviour, SwarmEvent};
 use libp2p::{PeerId, Swarm, identify, memory_connection_limits, ping};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use zeroize::Zeroizing;
 
 use self::contacts::{Closed, Contacts, Wanted};
 pub(super) use self::transport::open;
-use super::SpawnError;
 use super::behaviour as mix;
+use super::{SpawnError, directory};
 use crate::address::PeerKey;
 use crate::limits::{
     CONNECTIONS_MAX, CONNECTIONS_PENDING_MAX, CONNECTIONS_PER_PEER_MAX, MEMORY_SHARE_MAX,
@@ -47,6 +48,7 @@ pub(super) struct Behaviour {
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     pub(super) mix: mix::Behaviour,
+    directory: Toggle<directory::Behaviour>,
 }
 
 /// The node's libp2p identity.
@@ -72,7 +74,11 @@ pub(super) fn peer_id(peer: &PeerKey) -> Option<PeerId> {
     PeerId::from_bytes(&peer.to_peer_id()).ok()
 }
 
-fn behaviour(identity: &Keypair, mix: mix::Behaviour) -> Behaviour {
+fn behaviour(
+    identity: &Keypair,
+    mix: mix::Behaviour,
+    directory: Option<directory::Behaviour>,
+) -> Behaviour {
     let limits = ConnectionLimits::default()
         .with_max_established(Some(CONNECTIONS_MAX))
         .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX))
@@ -89,12 +95,15 @@ fn behaviour(identity: &Keypair, mix: mix::Behaviour) -> Behaviour {
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(PING).with_timeout(PING)),
         mix,
+        directory: directory.into(),
     }
 }
 
 /// The swarm with the peers that it may dial.
 pub(super) struct Network {
     swarm: Swarm<Behaviour>,
+    own: PeerKey,
+    topologies: watch::Receiver<Topology>,
     contacts: Contacts,
     inputs: mpsc::Sender<Input>,
 }
@@ -102,23 +111,22 @@ pub(super) struct Network {
 impl Network {
     pub(super) fn new(
         swarm: Swarm<Behaviour>,
-        topology: &Topology,
         own: PeerKey,
-        kept: &[PeerKey],
+        topologies: watch::Receiver<Topology>,
         inputs: mpsc::Sender<Input>,
     ) -> Self {
         Self {
             swarm,
-            contacts: Contacts::new(topology, own, kept),
+            own,
+            topologies,
+            contacts: Contacts::default(),
             inputs,
         }
     }
 
     /// Runs until the other end of `dials` is gone.
     pub(super) async fn run(mut self, mut dials: mpsc::Receiver<PeerKey>) {
-        for peer in self.contacts.kept() {
-            self.dial(peer).await;
-        }
+        self.renew().await;
         loop {
             let wake = self.contacts.next_wake();
             let rest = async {
@@ -133,10 +141,25 @@ impl Network {
                     Some(peer) => self.wanted(peer).await,
                     None => return,
                 },
+                // Without a sender the core has ended, and so does this task, by the end of `dials`.
+                Ok(()) = self.topologies.changed() => self.renew().await,
                 () = rest => for peer in self.contacts.wake(Instant::now()) {
                     self.dial(peer).await;
                 },
             }
+        }
+    }
+
+    /// Takes the newest network.
+    async fn renew(&mut self) {
+        let topology = self.topologies.borrow_and_update().clone();
+        let swarm = &self.swarm;
+        let connected = |id: &PeerId| swarm.is_connected(id);
+        let new = self
+            .contacts
+            .renew(&topology, self.own, Instant::now(), connected);
+        for peer in new {
+            self.dial(peer).await;
         }
     }
 
@@ -161,8 +184,10 @@ impl Network {
             .allocate_new_port()
             .build();
         self.contacts.dialling(&peer);
-        if self.swarm.dial(options).is_err() && !self.swarm.is_connected(&id) {
-            self.failed(peer).await;
+        match self.swarm.dial(options) {
+            // The directory dials it already, or has just done so: what comes of that is told as of a dial of ours.
+            Ok(()) | Err(DialError::DialPeerConditionFalse(_)) => {}
+            Err(_) => self.failed(peer).await,
         }
     }
 

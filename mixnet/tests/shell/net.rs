@@ -85,6 +85,7 @@ impl Net {
             trace: None,
             replay_capacity: Capacity::default(),
             test_loss_percent: 0,
+            directory: None,
             preset: if plan.role == Role::Relay {
                 Preset::RELAY
             } else {

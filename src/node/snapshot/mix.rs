@@ -2,13 +2,14 @@
 
 use ::mixnet::Protection;
 use ::mixnet::counters::PacketKind;
+use ::mixnet::directory;
 use ::mixnet::error::DropReason;
 use ::mixnet::shell::{Handle, Status};
 
 use crate::identity;
 use crate::metrics::{self, Readings};
 use crate::status::{
-    LoopReport, MixPeer, MixStatus, ProtectionStatus, TrafficStatus, WindowStatus,
+    DirectoryStatus, LoopReport, MixPeer, MixStatus, ProtectionStatus, TrafficStatus, WindowStatus,
 };
 
 /// Where it comes from.
@@ -28,12 +29,17 @@ impl MixSource {
             listed: connection.known,
         });
         let node = &status.node;
+        let directory = self.handle.directory();
+        if let Some(directory) = &directory {
+            directory_readings(directory, readings);
+        }
         let mix = MixStatus {
             preset: self.preset.to_owned(),
             window: WindowStatus::of(node.window),
             protection: ProtectionStatus::of(&self.protection, &node.watch),
             traffic: TrafficStatus::of(&node.watch),
             loops: LoopReport::of(&node.loops),
+            directory: directory.as_ref().map(DirectoryStatus::of),
             relays_usable: status.usable_relays,
             relays_known: status.known_relays,
             relays_needed: status.needed,
@@ -85,6 +91,27 @@ fn counters(status: &Status, readings: &mut Readings) {
     readings.count(&metrics::MIX_CHAINS, status.node.chains_watched as u64);
     let surbs = status.node.surbs_outstanding as u64;
     readings.count(&metrics::MIX_SURBS, surbs);
+}
+
+fn directory_readings(directory: &directory::Status, readings: &mut Readings) {
+    for (state, count) in [
+        ("registered", directory.registered),
+        ("active", directory.active),
+        ("relays", directory.relays),
+    ] {
+        readings.count_labelled(&metrics::DIRECTORY_NODES, state, count as u64);
+    }
+    readings.count(&metrics::DIRECTORY_EPOCH, directory.epoch.into());
+    readings.count(&metrics::DIRECTORY_ROUNDS, directory.rounds);
+    readings.count(&metrics::DIRECTORY_ADMITTED, directory.admitted);
+    for (reason, count) in &directory.refused {
+        readings.count_labelled(&metrics::DIRECTORY_REFUSED, *reason, *count);
+    }
+    readings.count(&metrics::DIRECTORY_THROTTLED, directory.throttled);
+    let forked = f64::from(u8::from(directory.fork.is_some()));
+    readings.set(&metrics::DIRECTORY_FORK, forked);
+    let ahead = directory.clock_off.map_or(0, |off| off.seconds);
+    readings.set(&metrics::DIRECTORY_CLOCK, ahead as f64);
 }
 
 fn gauges(mix: &MixStatus, readings: &mut Readings) {

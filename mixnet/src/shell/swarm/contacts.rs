@@ -21,6 +21,7 @@ use libp2p::{Multiaddr, PeerId};
 
 use super::transport::multiaddr;
 use crate::address::{PeerKey, Transport};
+use crate::descriptor::Descriptor;
 use crate::limits::{REDIAL_FIRST, REDIAL_MAX};
 use crate::topology::Topology;
 
@@ -47,6 +48,31 @@ struct Contact {
     pause: Duration,
 }
 
+impl Contact {
+    /// The contact where a newer descriptor says that it is.
+    fn at(self, address: Multiaddr) -> Self {
+        let moved = self.address != address;
+        match self.state {
+            State::Resting { .. } if moved => Self {
+                address,
+                state: State::Idle,
+                pause: REDIAL_FIRST,
+                ..self
+            },
+            _ => Self { address, ..self },
+        }
+    }
+}
+
+/// Where a node listens, if it can be dialled there.
+fn place(descriptor: &Descriptor) -> Option<Multiaddr> {
+    let at = descriptor.address()?;
+    match descriptor.transport() {
+        Transport::Tcp => Some(multiaddr(at)),
+        Transport::Quic => None,
+    }
+}
+
 /// What to do about a peer for which a packet waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
@@ -70,41 +96,56 @@ pub(super) enum Closed {
 }
 
 /// Every peer that may be dialled.
+#[derive(Default)]
 pub(super) struct Contacts {
     known: BTreeMap<PeerKey, Contact>,
 }
 
 impl Contacts {
-    /// The nodes of `topology` that listen, `own` apart; `kept` names those to stay connected to.
-    pub(super) fn new(topology: &Topology, own: PeerKey, kept: &[PeerKey]) -> Self {
-        let mut known = BTreeMap::new();
+    /// Takes the newest network: the nodes that listen, `own` apart. Who is no longer in it is not dialled any more; a connection
+    /// that stands stays. Gives those to dial now: who is kept, and neither connected nor being dialled. Who rests is dialled
+    /// when the rest is over, or now if it is elsewhere by now.
+    pub(super) fn renew(
+        &mut self,
+        topology: &Topology,
+        own: PeerKey,
+        now: Instant,
+        is_connected: impl Fn(&PeerId) -> bool,
+    ) -> Vec<PeerKey> {
+        let kept = topology.kept_by(own);
+        let mut before = std::mem::take(&mut self.known);
+        let mut dialled = Vec::new();
         for descriptor in topology.iter() {
             let peer = descriptor.peer();
-            let dialled = descriptor
-                .address()
-                .filter(|_| match descriptor.transport() {
-                    Transport::Tcp => peer != own,
-                    Transport::Quic => false,
-                });
-            let (Some(at), Some(id)) = (dialled, super::peer_id(&peer)) else {
+            let Some(address) = place(descriptor).filter(|_| peer != own) else {
                 continue;
             };
-            let contact = Contact {
-                id,
-                address: multiaddr(at),
-                kept: kept.contains(&peer),
-                state: State::Idle,
-                pause: REDIAL_FIRST,
+            let contact = match before.remove(&peer) {
+                Some(contact) => contact.at(address),
+                None => {
+                    let Some(id) = super::peer_id(&peer) else {
+                        continue;
+                    };
+                    let state = match is_connected(&id) {
+                        true => State::Connected { since: now },
+                        false => State::Idle,
+                    };
+                    Contact {
+                        id,
+                        address,
+                        kept: false,
+                        state,
+                        pause: REDIAL_FIRST,
+                    }
+                }
             };
-            known.insert(peer, contact);
+            let kept = kept.contains(&peer);
+            if kept && matches!(contact.state, State::Idle) {
+                dialled.push(peer);
+            }
+            self.known.insert(peer, Contact { kept, ..contact });
         }
-        Self { known }
-    }
-
-    /// The peers to stay connected to.
-    pub(super) fn kept(&self) -> Vec<PeerKey> {
-        let kept = self.known.iter().filter(|(_, contact)| contact.kept);
-        kept.map(|(peer, _)| *peer).collect()
+        dialled
     }
 
     /// Its identity, and where to dial it.
@@ -199,3 +240,6 @@ impl Contacts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

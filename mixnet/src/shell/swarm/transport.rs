@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::{Behaviour, behaviour};
 use crate::shell::SpawnError;
 use crate::shell::behaviour::{self as mix, Accepted};
+use crate::shell::directory;
 use crate::shell::stream::Drops;
 
 // ---- Our constants ----
@@ -27,6 +28,7 @@ pub(in crate::shell) fn open(
     identity: Keypair,
     at: SocketAddrV4,
     drops: Arc<Drops>,
+    directory: Option<directory::Behaviour>,
 ) -> Result<(Swarm<Behaviour>, mpsc::Receiver<Accepted>), SpawnError> {
     let failed = |source| SpawnError::Listen {
         address: at,
@@ -44,7 +46,7 @@ pub(in crate::shell) fn open(
             yamux::Config::default,
         )
         .map_err(|error| transport(&error))?
-        .with_behaviour(|identity| behaviour(identity, mix))
+        .with_behaviour(|identity| behaviour(identity, mix, directory))
         .map_err(|error| transport(&error))?
         .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE_TIMEOUT))
         .with_connection_timeout(DIAL_TIMEOUT)

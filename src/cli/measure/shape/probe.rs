@@ -56,6 +56,7 @@ impl Probe {
             replay_dir: None,
             replay_capacity: Capacity::default(),
             test_loss_percent: 0,
+            directory: None,
             trace: Some(trace.to_owned()),
             protection: Protection::of(&preset),
             preset,
