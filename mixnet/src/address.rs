@@ -9,7 +9,7 @@
 //! no place here. Decoding is strict, so an address has one form only and comes back byte for byte.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 
 use thiserror::Error;
 
@@ -242,17 +242,41 @@ impl AddressPolicy {
     /// Whether `address` may be dialled.
     pub fn check(&self, address: &Address) -> Result<(), AddressError> {
         let Endpoint { ip, port, .. } = address.endpoint().ok_or(AddressError::Missing)?;
-        if port == 0 {
+        self.check_socket(SocketAddrV4::new(ip, port).into())
+    }
+
+    /// Whether somebody at this place may be dialled, who and over what so ever.
+    pub fn check_socket(&self, at: SocketAddr) -> Result<(), AddressError> {
+        if at.port() == 0 {
             return Err(AddressError::PortZero);
         }
-        if ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast() {
+        let (unicast, global) = match at.ip() {
+            IpAddr::V4(ip) => {
+                let none = ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast();
+                (!none, is_global(ip))
+            }
+            IpAddr::V6(ip) => (!ip.is_unspecified() && !ip.is_multicast(), is_global_v6(ip)),
+        };
+        if !unicast {
             return Err(AddressError::NotUnicast);
         }
-        if !self.allow_private && !is_global(ip) {
+        if !self.allow_private && !global {
             return Err(AddressError::NotGlobal);
         }
         Ok(())
     }
+}
+
+/// Unicast IPv6 that is routed in the Internet: 2000::/3 without the special-purpose registry.
+fn is_global_v6(ip: Ipv6Addr) -> bool {
+    let special = match ip.segments() {
+        // Teredo and other assignments of the IETF; documentation; 6to4; documentation again.
+        [0x2001, second, ..] => second < 0x200 || second == 0xdb8,
+        [0x2002, ..] => true,
+        [0x3fff, second, ..] => second < 0x1000,
+        [first, ..] => !(0x2000..0x4000).contains(&first),
+    };
+    !special
 }
 
 /// Unicast IPv4 outside the special-purpose registry.

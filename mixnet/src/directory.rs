@@ -33,7 +33,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use zeroize::Zeroizing;
 
-use crate::address::{Address, AddressPolicy, PeerKey};
+use crate::address::{AddressPolicy, PeerKey};
 use crate::descriptor::{Descriptor, Proof, Statement};
 use crate::epoch::Epochs;
 use crate::epoch::keyring::{KeyOutput, KeyRing};
@@ -206,13 +206,8 @@ impl Directory {
 
     /// Whether this node dials all places of a contact.
     fn may_dial(&self, contact: &Contact) -> bool {
-        contact.places.iter().all(|place| match place.at {
-            std::net::SocketAddr::V4(at) => {
-                let address = Address::direct(*at.ip(), place.transport, at.port(), contact.peer);
-                self.policy.check(&address).is_ok()
-            }
-            std::net::SocketAddr::V6(at) => self.policy.allow_private || !at.ip().is_loopback(),
-        })
+        let mut places = contact.places.iter();
+        places.all(|place| self.policy.check_socket(place.at).is_ok())
     }
 
     /// Goes on from what was known. What is too old for the registry still tells whom to ask.

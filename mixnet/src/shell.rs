@@ -20,6 +20,7 @@
 mod behaviour;
 mod core;
 pub mod directory;
+mod disk;
 mod intake;
 mod keeper;
 mod keys;

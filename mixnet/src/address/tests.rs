@@ -122,6 +122,36 @@ fn what_may_be_dialled() {
 }
 
 #[test]
+fn what_may_be_dialled_over_ipv6() {
+    use AddressError::{NotGlobal, NotUnicast, PortZero};
+    let lax = AddressPolicy {
+        allow_private: true,
+    };
+    for (place, expected, expected_lax) in [
+        ("[2001:4860:4860::8888]:1", Ok(()), Ok(())),
+        ("[2600::1]:65535", Ok(()), Ok(())),
+        ("[2a01:4f8::1]:1", Ok(()), Ok(())),
+        ("[2600::1]:0", Err(PortZero), Err(PortZero)),
+        ("[::]:1", Err(NotUnicast), Err(NotUnicast)),
+        ("[ff02::1]:1", Err(NotUnicast), Err(NotUnicast)),
+        ("[::1]:1", Err(NotGlobal), Ok(())),
+        ("[fd00::1]:1", Err(NotGlobal), Ok(())),
+        ("[fe80::1]:1", Err(NotGlobal), Ok(())),
+        ("[::ffff:10.0.0.1]:1", Err(NotGlobal), Ok(())),
+        ("[64:ff9b::a00:1]:1", Err(NotGlobal), Ok(())),
+        ("[2001::1]:1", Err(NotGlobal), Ok(())),
+        ("[2001:db8::1]:1", Err(NotGlobal), Ok(())),
+        ("[2002:a00:1::1]:1", Err(NotGlobal), Ok(())),
+        ("[3fff::1]:1", Err(NotGlobal), Ok(())),
+    ] {
+        let at = place.parse().unwrap();
+        let strict = AddressPolicy::default();
+        assert_eq!(strict.check_socket(at), expected, "{place}");
+        assert_eq!(lax.check_socket(at), expected_lax, "{place}");
+    }
+}
+
+#[test]
 fn the_relay_of_a_circuit_is_what_is_dialled() {
     let home = Ipv4Addr::LOCALHOST;
     let circuit = Address::circuit(home, Transport::Quic, 9, peer(1), peer(2));

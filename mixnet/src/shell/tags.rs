@@ -18,6 +18,7 @@ use std::time::SystemTime;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use super::disk::{private_dir, sync_dir};
 use crate::replay::{Capacity, FINGERPRINT_LEN, Fingerprint, ReplayStore};
 use crate::sphinx::{PublicKey, SecretKey};
 
@@ -159,22 +160,6 @@ fn header(key: &SecretKey) -> [u8; HEADER_LEN] {
     header[..MAGIC.len()].copy_from_slice(MAGIC);
     header[MAGIC.len()..].copy_from_slice(&check[..HEADER_LEN - MAGIC.len()]);
     header
-}
-
-fn private_dir(dir: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)
-}
-
-/// The name of a new file is on the disk only when its directory is.
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        File::open(dir)?.sync_all()?;
-    }
-    Ok(())
 }
 
 /// Why the tags of a key cannot be kept.

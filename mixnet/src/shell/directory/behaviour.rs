@@ -85,6 +85,7 @@ pub(in crate::shell) struct Wires {
 /// The behaviour.
 pub(in crate::shell) struct Behaviour {
     inner: Inner,
+    policy: AddressPolicy,
     orders: mpsc::Receiver<Order>,
     events: mpsc::Sender<Event>,
     /// Questions to others, with whom they are for.
@@ -116,6 +117,7 @@ impl Behaviour {
         let (events, event_receiver) = mpsc::channel(CHANNEL_MAX);
         let behaviour = Self {
             inner,
+            policy,
             orders,
             events,
             asked: BTreeMap::new(),
@@ -135,7 +137,10 @@ impl Behaviour {
                 let Some(peer) = peer_id(&to.peer) else {
                     return self.tell(Event::Failed { id });
                 };
-                let places = to.places.iter().map(multiaddr).collect();
+                // A descriptor may name further places that this node never dials.
+                let mut places = to.places.clone();
+                places.retain(|place| self.policy.check_socket(place.at).is_ok());
+                let places = places.iter().map(multiaddr).collect();
                 let request = self
                     .inner
                     .messages

@@ -8,7 +8,7 @@
 //! Every file is written beside its place and moved there, so that a crash leaves the old one or the new one.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::directory::snapshot::Snapshot;
+use crate::shell::disk::{private_dir, sync_dir};
 use crate::sphinx::SecretKey;
 
 /// Where the directory keeps what.
@@ -113,18 +114,7 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&beside, path)?;
-    match path.parent() {
-        Some(parent) if cfg!(unix) => File::open(parent)?.sync_all(),
-        _ => Ok(()),
-    }
-}
-
-fn private_dir(dir: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)
+    path.parent().map_or(Ok(()), sync_dir)
 }
 
 fn failed(doing: &'static str, path: &Path, source: io::Error) -> KeyFileError {

@@ -24,7 +24,7 @@ use libp2p::swarm::{
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use crate::address::{Address, AddressPolicy, PeerKey, Transport};
+use crate::address::{AddressPolicy, Transport};
 use crate::descriptor::{PLACES_MAX, Place};
 use crate::directory::Contact;
 use crate::shell::swarm::{peer_id, peer_key};
@@ -125,23 +125,12 @@ impl Finder {
             let peer = peer_key(&info.peer_id)?;
             let places = info.addrs.iter().filter_map(place);
             let places: Vec<Place> = places
-                .filter(|place| is_dialled(&self.policy, place, peer))
+                .filter(|place| self.policy.check_socket(place.at).is_ok())
                 .take(PLACES_MAX)
                 .collect();
             (!places.is_empty()).then_some(Contact { peer, places })
         };
         peers.into_iter().filter_map(contact).collect()
-    }
-}
-
-/// Whether this node dials the place.
-fn is_dialled(policy: &AddressPolicy, place: &Place, peer: PeerKey) -> bool {
-    match place.at {
-        std::net::SocketAddr::V4(at) => {
-            let address = Address::direct(*at.ip(), place.transport, at.port(), peer);
-            policy.check(&address).is_ok()
-        }
-        std::net::SocketAddr::V6(_) => policy.allow_private,
     }
 }
 
@@ -198,11 +187,12 @@ impl NetworkBehaviour for Finder {
         let named = self
             .inner
             .handle_pending_outbound_connection(connection, peer, addresses, role)?;
-        let Some(peer) = peer.as_ref().and_then(peer_key) else {
+        if peer.as_ref().and_then(peer_key).is_none() {
+            // Nobody whom a packet could name.
             return Ok(Vec::new());
-        };
+        }
         let dialled = |address: &Multiaddr| {
-            place(address).is_some_and(|place| is_dialled(&self.policy, &place, peer))
+            place(address).is_some_and(|place| self.policy.check_socket(place.at).is_ok())
         };
         Ok(named.into_iter().filter(dialled).collect())
     }
