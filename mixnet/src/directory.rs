@@ -381,9 +381,13 @@ impl Directory {
             return;
         };
         let into_epoch = now.unix_ms - self.epochs.start_ms(self.epoch);
+        // Greater than before the restart or the change, which may be in this same second.
+        let said = self.registry.newest(&self.own);
+        let said = said.filter(|said| said.epoch() == self.epoch);
+        let after = said.map_or(0, |said| said.statement().serial.saturating_add(1));
         let profile = self.profile.clone();
         let statement = Statement {
-            serial: (into_epoch / 1000) as u32,
+            serial: after.max((into_epoch / 1000) as u32),
             address: profile.address,
             transport: profile.transport,
             places: profile.places.clone(),

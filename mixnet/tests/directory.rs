@@ -6,6 +6,7 @@
 #[path = "directory/net.rs"]
 mod net;
 
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use mixnet::descriptor::{Descriptor, Statement};
@@ -476,6 +477,33 @@ fn a_new_address_is_known_within_a_minute() {
         known.is_some_and(|known| known.address() == profile.address)
     };
     assert!(net.run_until(limit, |net| net.running().all(|n| moved(net, n))));
+}
+
+/// What a node says last counts, though all of it is said in one second, with a restart in between.
+#[test]
+fn the_last_word_counts_even_in_the_same_second() {
+    let mut net = network(5);
+    net.run(5 * MINUTE);
+    let mut profile = net::profile(2, Role::Relay);
+    for port in 901..=906 {
+        profile.address = Some(SocketAddrV4::new([127, 0, 0, 9].into(), port));
+        net.input(2, Input::Profile(profile.clone()));
+        let own = net.members[2].directory.own_descriptor().unwrap();
+        assert_eq!(own.address(), profile.address);
+    }
+    // It comes back where it was first.
+    net.save_now(2);
+    net.stop(2);
+    net.restart(2, false);
+    let first = net::profile(2, Role::Relay).address;
+    let own = net.members[2].directory.own_descriptor().unwrap();
+    assert_eq!(own.address(), first);
+    let (peer, limit) = (net.members[2].peer, net.now + 2 * MINUTE);
+    let knows = |net: &Net, n: usize| {
+        let known = net.members[n].topology.get(&peer);
+        known.is_some_and(|known| known.address() == first)
+    };
+    assert!(net.run_until(limit, |net| net.running().all(|n| knows(net, n))));
 }
 
 #[test]
