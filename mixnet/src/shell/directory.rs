@@ -228,19 +228,30 @@ impl Driver {
 
     /// Writes a key; what is not on the disk is not named to others.
     async fn keep(&mut self, epoch: u32, key: SecretKey) -> bool {
-        if let Some(places) = &self.places {
-            for _ in 0..DISK_TRIES {
-                match places.keep(epoch, &key) {
-                    Ok(()) => break,
-                    Err(error) => {
-                        tracing::error!(%error, "a mix key cannot be written; trying again");
-                        tokio::time::sleep(DISK_PAUSE).await;
-                    }
+        if self.write(epoch, &key).await {
+            self.directory.handle(now(), Input::KeyKept(epoch));
+        }
+        true
+    }
+
+    /// Whether the key is on the disk, where keys are kept at all.
+    async fn write(&self, epoch: u32, key: &SecretKey) -> bool {
+        let Some(places) = &self.places else {
+            return true;
+        };
+        for _ in 0..DISK_TRIES {
+            match places.keep(epoch, key) {
+                Ok(()) => return true,
+                Err(error) => {
+                    tracing::error!(%error, "a mix key cannot be written; trying again");
+                    tokio::time::sleep(DISK_PAUSE).await;
                 }
             }
         }
-        self.directory.handle(now(), Input::KeyKept(epoch));
-        true
+        tracing::error!(
+            "a mix key could not be written: this node has no key for that epoch, and no packets come to it then; free the disk"
+        );
+        false
     }
 
     async fn save(&self) -> bool {
