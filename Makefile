@@ -13,7 +13,7 @@ export FERRY_INTEROP_DIR ?= $(CACHE)/interop
 FERRY := $(CARGO_TARGET_DIR)/debug/ferry
 CORES := legacy mixnet bridge
 
-.PHONY: help demo test lint unit interop bench bench-way bench-loss bench-relay bench-open bench-pow bench-rlpx bench-mix hostile hostile-mix flood fdlimit fuzz mailbox shape charts setup setup-test
+.PHONY: help demo test lint unit interop bench bench-way bench-loss bench-relay bench-open bench-pow bench-rlpx bench-mix hostile hostile-mix flood fdlimit neighbours measure-light fuzz mailbox shape charts setup setup-test
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -97,6 +97,14 @@ flood: setup ## 5,000 silent connections and 200 new ones a second for 10 minute
 
 fdlimit: setup ## a node that may open 256 files, and peers that want more
 	$(ATTACK) no_descriptors_left_long
+
+neighbours: setup ## a neighbour of a relay sends ten times what it may; the others' 99th percentile must not double
+	FERRY_NEIGHBOURS_TIMED=1 cargo test --locked -p mixnet --test neighbours -- --nocapture
+
+MINUTES ?= 10
+measure-light: setup-test ## bytes a month of an idle edge with the light profile, on its own interface (root; MINUTES=10)
+	cargo build --locked --bin ferry
+	python3 tests/measure_light.py "$(FERRY)" --minutes "$(MINUTES)" --json "$(BENCH_RESULTS)/light.json"
 
 fuzz: setup ## a fuzz target (or all) under libFuzzer: make fuzz TARGET=envelope RUNS=10000000
 	bash fuzz/run.sh "$(TARGET)" "$(RUNS)"

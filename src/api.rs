@@ -8,7 +8,7 @@
 //! | `/v1/messages/{hash}` | the life of one envelope |
 //! | `/v1/mix` | what leaves into the mixnet, and what loops say about relays and links |
 //! | `POST /v1/mix/window` | opens the window: `{"minutes":10}`, as JSON |
-//! | `/v1/limits` | every bound of the API |
+//! | `/v1/limits` | the bounds of the API and of the mixnet |
 //! | `/metrics` | Prometheus |
 //!
 //! Everything else is read-only. Errors are JSON: `{"error":{"code","message","what_to_do"}}`. Only this
@@ -284,6 +284,31 @@ fn limits() -> Value {
         "message_stages_kept": crate::ledger::STEPS_MAX,
         "snapshot_every_ms": u64::try_from(crate::status::SNAPSHOT_EVERY.as_millis()).unwrap_or(u64::MAX),
         "stop_within_seconds": crate::shutdown::STOP_WITHIN.as_secs(),
+        "mix": mix_limits(),
+    })
+}
+
+/// What bounds the neighbours of a mix node.
+fn mix_limits() -> Value {
+    use ::mixnet::limits as mix;
+    json!({
+        "connections": mix::CONNECTIONS_MAX,
+        "connections_per_peer": mix::CONNECTIONS_PER_PEER_MAX,
+        "connections_pending_each_way": mix::CONNECTIONS_PENDING_MAX,
+        "connections_kept": mix::CONNECTIONS_KEPT_MAX,
+        "connections_kept_light": mix::CONNECTIONS_KEPT_LIGHT,
+        "memory_share": mix::MEMORY_SHARE_MAX,
+        "packets_per_second_per_neighbour": mix::NEIGHBOUR_RATE_PER_SECOND,
+        "packets_at_once_per_neighbour": mix::NEIGHBOUR_BURST,
+        "packets_queued_per_neighbour": mix::NEIGHBOUR_QUEUE_MAX,
+        "packets_delayed": mix::DELAY_QUEUE_MAX,
+        "streams_per_peer": mix::STREAMS_PER_PEER_MAX,
+        "reply_blocks": mix::SURBS_MAX,
+        "circuit_reservations": mix::RESERVATIONS_MAX,
+        "circuits": mix::CIRCUITS_MAX,
+        "circuit_seconds": mix::CIRCUIT_MAX.as_secs(),
+        "circuit_bytes": mix::CIRCUIT_BYTES_MAX,
+        "dials_for_others_at_once": mix::DIALS_FOR_OTHERS_BURST,
     })
 }
 

@@ -6,10 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::path::PathBuf;
 
 use legacy::enode::{Enode, EnodeError};
-use legacy::enr::{Place, Record};
+use legacy::enr::{Place as RecordPlace, Record};
 use legacy::identity::SecretKey as NodeKey;
-use mixnet::descriptor::{Capabilities, Descriptor, Statement};
+use mixnet::descriptor::{Capabilities, Descriptor, PLACES_MAX, Place, Statement};
 use mixnet::directory::Profile;
+use mixnet::shell::place;
 use mixnet::{PeerKey, SecretKey, Transport};
 use serde::Serialize;
 
@@ -135,6 +136,7 @@ fn statement(settings: &Settings, keys: &Keys) -> Option<Statement> {
     let gateway = keys.gateway.as_ref().filter(|_| capabilities.bridge);
     Some(Statement {
         address: mix_address(settings),
+        places: further_places(settings),
         capabilities,
         gateway_key: gateway.map(|key| *SecretKey::from_bytes(*key.expose()).public().as_bytes()),
         capacity: settings.mix.capacity,
@@ -154,6 +156,17 @@ pub fn profile(settings: &Settings, keys: &Keys) -> Profile {
         capacity: settings.mix.capacity,
         gateway_key: said.and_then(|said| said.gateway_key),
     }
+}
+
+/// Where else the node listens, as far as others could dial it there: loopback only in a network on loopback.
+fn further_places(settings: &Settings) -> Vec<Place> {
+    let named = mix_address(settings);
+    let on_loopback = named.is_some_and(|address| address.ip().is_loopback());
+    let places = settings.mix.reach.also_listen.iter().filter_map(place);
+    places
+        .filter(|place| on_loopback || !place.at.ip().is_loopback())
+        .take(PLACES_MAX)
+        .collect()
 }
 
 /// The node's libp2p key.
@@ -185,7 +198,7 @@ fn enode(key: &Secret, settings: &Settings) -> Result<Option<(Enode, Record)>, F
     };
     let address = SocketAddr::new(settings.whisper.advertise.unwrap_or(own), listen.port());
     let enode = Enode::new(key.public(), address);
-    let mut place = Place::new(address.ip(), enode.udp_port(), address.port());
+    let mut place = RecordPlace::new(address.ip(), enode.udp_port(), address.port());
     place.udp = place.udp.filter(|_| settings.whisper.discovery);
     Ok(Some((enode, Record::sign(&key, FIRST_RECORD, place))))
 }
@@ -284,6 +297,20 @@ mod tests {
             format!("/ip4/203.0.113.7/tcp/60000/p2p/{peer_id}")
         );
         assert_eq!(id.api, "http://127.0.0.1:8645");
+    }
+
+    #[test]
+    fn a_descriptor_names_further_places_that_others_can_dial() {
+        let id = identity(
+            "relay",
+            "[mix]\nadvertise = \"203.0.113.7\"\nalso_listen = [\"/ip6/2001:db8::7/tcp/60000\", \"/ip6/::1/tcp/60000\", \
+             \"/ip6/2001:db8::7/udp/60000/quic-v1\", \"/ip4/127.0.0.1/tcp/60080/ws\"]\n",
+        );
+        let descriptor = Descriptor::from_json(&id.descriptor.unwrap().to_string()).unwrap();
+        let places = descriptor.statement().places.iter();
+        let places: Vec<_> = places.map(|place| (place.transport, place.at)).collect();
+        let at = "[2001:db8::7]:60000".parse().unwrap();
+        assert_eq!(places, [(Transport::Tcp, at), (Transport::Quic, at)]);
     }
 
     #[test]

@@ -102,6 +102,11 @@ metrics! {
     DIRECTORY_FORK Gauge "mix_directory_fork" None, "1 while nodes have different active sets of one epoch";
     DIRECTORY_CLOCK Gauge "mix_directory_clock_ahead_seconds" None, "By how much this clock is ahead of those of mix nodes if it is too wrong to take part, otherwise 0";
     MIX_PEERS Gauge "mix_peers" None, "libp2p connections";
+    MIX_WAYS Gauge "mix_connections" Some("transport"), "Connections to mixnet peers, by what they run over";
+    MIX_BYTES Counter "mix_tcp_bytes" Some("direction"), "Bytes through the TCP sockets of the mixnet (WebSocket too, QUIC not), headers of TCP and IP apart";
+    MIX_REACHABLE Gauge "mix_reachable" None, "1 if others could dial this node, 0 if they tried and could not; absent while nobody has tried";
+    MIX_REFUSED Counter "mix_connections_refused" Some("reason"), "Connections that were refused or not made: limit, memory, peer (it has its own already), for_others (dials that peers asked for)";
+    MIX_RESERVATIONS Gauge "mix_reservations" None, "Circuits of relays on which this node can be found";
     MIX_SURBS Gauge "mix_surbs_outstanding" None, "Reply blocks of this node that are with others";
     BRIDGE_TRANSFERS Counter "bridge_transfers" Some("direction"), "Messages carried: to_whisper, to_mix";
     BRIDGE_DROPPED Counter "bridge_dropped" Some("direction,reason"), "Messages that were refused or given up";

@@ -131,6 +131,8 @@ pub struct MixStatus {
     pub relays_needed: usize,
     /// Connected libp2p peers.
     pub peers: Vec<MixPeer>,
+    /// Whether others can dial this node: `unknown`, `public` or `private`.
+    pub reachability: &'static str,
     /// Frames that wait for a slot of the payload clock.
     pub frames_queued: usize,
     /// Reply blocks of ours that are with others.
@@ -144,6 +146,8 @@ pub struct MixPeer {
     pub peer_id: String,
     /// Whether the relay list names it; a client of this node is not listed.
     pub listed: bool,
+    /// What its connections run over: `tcp`, `quic`, `websocket`.
+    pub transports: Vec<&'static str>,
 }
 
 /// What a bridge adds.

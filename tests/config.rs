@@ -145,8 +145,8 @@ fn values_without_a_meaning_are_refused() {
         ("edge", "\nbridge = \"\"", "\nbridge = \"xyz\"", "peer key"),
         (
             "relay",
-            "\nadvertise = \"\"\n# How",
-            "\nadvertise = \"example.org\"\n# How",
+            "\nadvertise = \"\"\n# Listen",
+            "\nadvertise = \"example.org\"\n# Listen",
             "mix.advertise",
         ),
         (

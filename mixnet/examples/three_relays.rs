@@ -116,6 +116,7 @@ impl Network {
                 peer,
                 address: topology.hop(&peer).map_or(Address::NONE, |hop| hop.address),
                 relay: n < SERVICE,
+                kept_max: mixnet::limits::CONNECTIONS_KEPT_MAX,
                 preset,
                 protection: Protection::of(&preset),
                 topology: topology.clone(),

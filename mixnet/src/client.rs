@@ -177,7 +177,7 @@ impl Client {
         let mut blocks = Vec::new();
         for _ in 0..count {
             let usable = network.relays.usable(None).count();
-            let path = network.relays.pick(&mut self.rng, None);
+            let path = network.relays.pick_return(&mut self.rng, None);
             let path = path.ok_or(TooFewRelays {
                 usable,
                 needed: RELAYS_NEEDED,

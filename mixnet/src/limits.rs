@@ -65,8 +65,11 @@ pub const RELAYS_NEEDED: usize = 3;
 /// Established connections of the node.
 pub const CONNECTIONS_MAX: u32 = 256;
 
-/// Established connections to one peer: one that we dialled and one that it dialled.
+/// Direct connections to one peer: one that we dialled and one that it dialled.
 pub const CONNECTIONS_PER_PEER_MAX: u32 = 2;
+
+/// All connections to one peer: for a moment there may be a circuit each way that a direct connection is about to replace.
+pub const CONNECTIONS_AND_CIRCUITS_PER_PEER_MAX: u32 = CONNECTIONS_PER_PEER_MAX + 2;
 
 /// Connections that are being set up, in each direction.
 pub const CONNECTIONS_PENDING_MAX: u32 = 64;
@@ -74,6 +77,15 @@ pub const CONNECTIONS_PENDING_MAX: u32 = 64;
 /// Relays to which a node keeps a connection, so that they can reach it behind a NAT. Half of the
 /// connections, so that others find room.
 pub const CONNECTIONS_KEPT_MAX: usize = 128;
+
+/// The same for a node with a light profile: a path needs three, and one may go away.
+pub const CONNECTIONS_KEPT_LIGHT: usize = 4;
+
+/// Addresses that a node listens on besides its main one: each is a socket, and one for each kind and family is enough.
+pub const ALSO_LISTEN_MAX: usize = 16;
+
+/// Addresses that an operator may add to those of the descriptors.
+pub const EXTRA_ADDRESSES_MAX: usize = 1024;
 
 /// Packets that wait for one neighbour's stream: half a second at its permitted rate, 1.1 MiB.
 pub const NEIGHBOUR_QUEUE_MAX: usize = 256;
@@ -108,6 +120,33 @@ pub const REDIAL_FIRST: Duration = Duration::from_millis(500);
 
 /// Longest pause between dials.
 pub const REDIAL_MAX: Duration = Duration::from_secs(10);
+
+/// Time for a hole to be punched once two peers have met on a circuit: three attempts of five seconds.
+pub const PUNCH_MAX: Duration = Duration::from_secs(15);
+
+/// A node dials an address that a peer wrote once in this time, for long.
+pub const DIALS_FOR_OTHERS_EVERY: Duration = Duration::from_secs(2);
+
+/// And so often at once.
+pub const DIALS_FOR_OTHERS_BURST: u32 = 16;
+
+/// Peers that may be found through one circuit relay: half of the connections, since each keeps one.
+pub const RESERVATIONS_MAX: usize = 128;
+
+/// How long a reservation lasts before it is renewed.
+pub const RESERVATION: Duration = Duration::from_secs(3600);
+
+/// Circuits at a time: each takes seconds, and eight new ones a second are far more than 128 peers need.
+pub const CIRCUITS_MAX: usize = 64;
+
+/// Circuits of one peer at a time.
+pub const CIRCUITS_PER_PEER_MAX: usize = 4;
+
+/// A circuit lasts as long as the punching of a hole, and a little more.
+pub const CIRCUIT_MAX: Duration = Duration::from_secs(30);
+
+/// And carries two handshakes, what both sides say of themselves, and the arrangement: about 4 KiB.
+pub const CIRCUIT_BYTES_MAX: u64 = 32 * 1024;
 
 /// A neighbour that does not take a packet for this long gets a new stream.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);

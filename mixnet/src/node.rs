@@ -119,6 +119,7 @@ impl Node {
             peer,
             address,
             relay,
+            kept_max,
             preset,
             protection,
             topology,
@@ -130,7 +131,7 @@ impl Node {
             address
         };
         let own = Hop { key, address };
-        let relays = Relays::new(&topology, peer);
+        let relays = Relays::new(&topology, peer, kept_max);
         let mut node = Self {
             peer,
             relay,

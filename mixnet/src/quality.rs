@@ -206,14 +206,26 @@ pub(crate) struct Relays {
     relays: BTreeMap<PeerKey, Relay>,
     usable: Vec<PeerKey>,
     links: Links,
+    /// To how many a connection is kept.
+    kept_max: usize,
+}
+
+/// Which ends of a path must be relays to which a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends {
+    /// The first: a path leads away.
+    First,
+    /// The first and the last: it comes back to a node that perhaps nobody can dial.
+    Both,
 }
 
 impl Relays {
-    pub(crate) fn new(topology: &Topology, own: PeerKey) -> Self {
+    pub(crate) fn new(topology: &Topology, own: PeerKey, kept_max: usize) -> Self {
         let mut relays = Self {
             relays: BTreeMap::new(),
             usable: Vec::new(),
             links: Links::default(),
+            kept_max,
         };
         relays.set_topology(topology, own);
         relays
@@ -221,7 +233,7 @@ impl Relays {
 
     /// Takes in a new network; what is known of relays that stay is kept.
     pub(crate) fn set_topology(&mut self, topology: &Topology, own: PeerKey) -> Change {
-        let kept = topology.kept_by(own);
+        let kept = topology.kept_by(own, self.kept_max);
         let mut known = std::mem::take(&mut self.relays);
         for peer in topology.relays_for(own) {
             let kept = kept.contains(&peer);
@@ -334,7 +346,8 @@ impl Relays {
         self.relays.len()
     }
 
-    /// Three distinct usable relays in random order, none of them `except`, over links that carry if such a path is found.
+    /// Three distinct usable relays at random, none of them `except`, over links that carry if such a path is found. The first is
+    /// one to which a connection stands, if there is one.
     pub(crate) fn pick(
         &self,
         rng: &mut impl Rng,
@@ -343,7 +356,16 @@ impl Relays {
         self.pick_apart(rng, except, None)
     }
 
-    /// The same, with as few relays of another path among them as there can be.
+    /// The same for a path that comes back to this node: the last relay, too, has a connection to it.
+    pub(crate) fn pick_return(
+        &self,
+        rng: &mut impl Rng,
+        except: Option<PeerKey>,
+    ) -> Option<[PeerKey; RELAYS_NEEDED]> {
+        self.pick_carrying(rng, self.usable(except).collect(), Ends::Both)
+    }
+
+    /// The same as [`Self::pick`], with as few relays of another path among them as there can be.
     pub(crate) fn pick_apart(
         &self,
         rng: &mut impl Rng,
@@ -356,31 +378,59 @@ impl Relays {
         while choice.len() < RELAYS_NEEDED && !rest.is_empty() {
             choice.push(rest.swap_remove(below(rng, rest.len())));
         }
-        let mut path = draw(rng, &mut choice)?;
+        self.pick_carrying(rng, choice, Ends::First)
+    }
+
+    fn pick_carrying(
+        &self,
+        rng: &mut impl Rng,
+        choice: Vec<PeerKey>,
+        ends: Ends,
+    ) -> Option<[PeerKey; RELAYS_NEEDED]> {
+        let choice = self.near_first(choice, ends);
+        let mut path = choice.draw(rng)?;
         for _ in 1..DRAWS_MAX {
             if self.links.are_fine(&path) {
                 break;
             }
-            path = draw(rng, &mut choice)?;
+            path = choice.draw(rng)?;
         }
         Some(path)
     }
 
+    fn near_first(&self, relays: Vec<PeerKey>, ends: Ends) -> Choice {
+        let is_up = |peer: &PeerKey| {
+            let relay = self.relays.get(peer);
+            relay.is_some_and(|relay| relay.link == Link::Up)
+        };
+        let (mut relays, rest): (Vec<_>, Vec<_>) = relays.into_iter().partition(is_up);
+        let near = relays.len();
+        relays.extend(rest);
+        Choice { relays, near, ends }
+    }
+
     /// Three distinct relays for a loop, over any links: now and then one of them is an avoided or alarmed one.
     pub(crate) fn pick_loop(&self, rng: &mut impl Rng) -> Option<[PeerKey; RELAYS_NEEDED]> {
-        let mut choice: Vec<_> = self.usable(None).collect();
-        let mut path = draw(rng, &mut choice)?;
+        let choice = self.near_first(self.usable(None).collect(), Ends::Both);
+        let mut path = choice.draw(rng)?;
         let suspects: Vec<_> = self.reachable(true).filter(|p| !path.contains(p)).collect();
         if !suspects.is_empty() {
             let suspect = suspects[below(rng, suspects.len())];
-            let alarmed = self.relays.get(&suspect).is_some_and(Relay::is_alarmed);
-            let every = if alarmed {
+            let known = self.relays.get(&suspect);
+            let every = if known.is_some_and(Relay::is_alarmed) {
                 PROBE_ALARMED_EVERY
             } else {
                 PROBE_EVERY
             };
             if below(rng, every) == 0 {
-                path[below(rng, RELAYS_NEEDED)] = suspect;
+                // At an end it must have a connection, too.
+                let is_near = known.is_some_and(|relay| relay.link == Link::Up);
+                let place = if is_near {
+                    below(rng, RELAYS_NEEDED)
+                } else {
+                    1
+                };
+                path[place] = suspect;
             }
         }
         Some(path)
@@ -460,16 +510,42 @@ impl Relays {
     }
 }
 
-/// Three of these at random, in random order.
-fn draw(rng: &mut impl Rng, choice: &mut [PeerKey]) -> Option<[PeerKey; RELAYS_NEEDED]> {
-    if choice.len() < RELAYS_NEEDED {
-        return None;
+/// Relays from which paths are drawn.
+struct Choice {
+    /// Those to which a connection stands come first.
+    relays: Vec<PeerKey>,
+    /// How many those are.
+    near: usize,
+    ends: Ends,
+}
+
+impl Choice {
+    /// Three of them at random, in random order, with connected ones at the ends as far as there are any.
+    fn draw(&self, rng: &mut impl Rng) -> Option<[PeerKey; RELAYS_NEEDED]> {
+        let all = self.relays.len();
+        if all < RELAYS_NEEDED {
+            return None;
+        }
+        let near = if self.near == 0 { all } else { self.near };
+        let first = below(rng, near);
+        let last = match self.ends {
+            Ends::Both if near > 1 => other(rng, near, [first]),
+            Ends::Both | Ends::First => other(rng, all, [first]),
+        };
+        let middle = other(rng, all, [first.min(last), first.max(last)]);
+        Some([first, middle, last].map(|place| self.relays[place]))
     }
-    for place in 0..RELAYS_NEEDED {
-        let other = place + below(rng, choice.len() - place);
-        choice.swap(place, other);
+}
+
+/// A random number below `end` that is none of `taken`, which are in order, distinct, and fewer than `end`.
+fn other<const N: usize>(rng: &mut impl Rng, end: usize, taken: [usize; N]) -> usize {
+    let mut chosen = below(rng, end - N);
+    for taken in taken {
+        if chosen >= taken {
+            chosen += 1;
+        }
     }
-    choice.first_chunk().copied()
+    chosen
 }
 
 /// A random number below `end`, which must not be zero. The bias is below 2⁻⁵⁰ for any network.

@@ -25,12 +25,14 @@ mod handle;
 mod intake;
 mod keeper;
 mod keys;
+mod reach;
 mod start;
 mod stream;
 mod swarm;
 mod tags;
 mod trace;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,6 +45,8 @@ use zeroize::Zeroizing;
 
 pub use self::handle::Handle;
 use self::handle::{Query, SendRequest};
+pub use self::reach::{Reach, ReachError, Reachability, Way, check_listen, place, split_peer};
+pub use self::swarm::Refusal;
 pub use self::tags::TagFileError;
 pub use self::trace::TraceError;
 use crate::address::{Address, AddressPolicy, PeerKey, Transport};
@@ -58,6 +62,7 @@ use crate::replay::Capacity;
 use crate::sphinx::SecretKey;
 use crate::topology::{Topology, TopologyError};
 use crate::watch::Notice;
+pub use libp2p::Multiaddr;
 
 /// What makes a running node.
 pub struct Config {
@@ -81,6 +86,8 @@ pub struct Config {
     pub test_loss_percent: u8,
     /// A file for a trace of every frame: a measuring tool, refused where anything but loopback is touched.
     pub trace: Option<PathBuf>,
+    /// Other ways to and from the node.
+    pub reach: Reach,
     /// How often to send.
     pub preset: Preset,
     /// What messages get, and what happens where they cannot have it.
@@ -133,6 +140,14 @@ pub struct Status {
     pub needed: usize,
     /// Connected peers.
     pub connections: Vec<Connection>,
+    /// Whether others can dial this node, as far as they have told.
+    pub reachability: Reachability,
+    /// Circuits through others on which it can be found.
+    pub reservations: usize,
+    /// Connections that were refused or not made, by why.
+    pub refused: BTreeMap<Refusal, u64>,
+    /// Bytes that passed its TCP sockets (WebSocket among them): sent, and received. Headers of TCP and IP are not counted.
+    pub tcp_bytes: (u64, u64),
     /// The core: queue lengths and counters, with what the network tasks dropped.
     pub node: NodeStatus,
 }
@@ -147,6 +162,8 @@ pub struct Connection {
     pub queued: usize,
     /// Whether its descriptor is known.
     pub known: bool,
+    /// What its connections run over.
+    pub ways: Vec<Way>,
 }
 
 /// Starts a node. Needs a tokio runtime around it.
@@ -157,6 +174,7 @@ pub fn spawn(
         allow_private: config.allow_private,
     };
     let secret = config.identity.clone();
+    config.reach.check()?;
     let identity = swarm::identity(&config.identity)?;
     let peer = swarm::own_key(&identity)?;
     let seed = match config.seed {
@@ -181,10 +199,15 @@ pub fn spawn(
         }
     };
     let own = [config.listen, config.advertise];
-    let open = |path: PathBuf| trace::Trace::open(&path, own, &found.topology);
+    let open = |path: PathBuf| trace::Trace::open(&path, own, &config.reach, &found.topology);
     let trace = config.trace.map(open).transpose()?;
     let drops = Arc::new(stream::Drops::traced(trace.clone()));
-    let (swarm, streams) = swarm::open(identity, config.listen, drops.clone(), behaviour)?;
+    let place = swarm::Place {
+        listen: config.listen,
+        advertise: config.advertise,
+        policy,
+    };
+    let open = swarm::open(&identity, place, &config.reach, drops.clone(), behaviour)?;
     let inputs = mpsc::channel(CORE_QUEUE_MAX);
     let capacity = config.replay_capacity;
     let tags = start::Tags::open(config.replay_dir, &found.key, capacity, &inputs.0)?;
@@ -199,6 +222,7 @@ pub fn spawn(
                 peer,
             ),
             relay: config.relay,
+            kept_max: config.reach.kept_max(),
             preset: config.preset,
             protection: config.protection,
             topology: found.topology.clone(),
@@ -216,8 +240,8 @@ pub fn spawn(
         inputs.0.clone(),
     );
     let mut outside = core::Outside {
-        swarm,
-        streams,
+        open,
+        reach: config.reach,
         drops,
         peeler: peeler.traced(trace),
         keeper,
@@ -304,6 +328,17 @@ pub enum SpawnError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// Another address to listen on cannot be had.
+    #[error("cannot listen on {address}: {source}; choose another port, or leave it out")]
+    AlsoListen {
+        /// The address.
+        address: Multiaddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// An address is none.
+    #[error(transparent)]
+    Reach(#[from] ReachError),
     /// The tags of the packets that were seen cannot be kept.
     #[error(transparent)]
     ReplayTags(#[from] TagFileError),

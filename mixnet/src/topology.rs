@@ -11,7 +11,6 @@ use thiserror::Error;
 
 use crate::address::{Address, AddressError, AddressPolicy, PeerKey};
 use crate::descriptor::Descriptor;
-use crate::limits::CONNECTIONS_KEPT_MAX;
 use crate::sphinx::{Hop, SURB_TTL};
 
 /// The descriptors of a network, by peer.
@@ -123,12 +122,12 @@ impl Topology {
             .filter(|descriptor| descriptor.capabilities().bridge)
     }
 
-    /// The relays to which `own` keeps a connection: all of them up to the bound, beyond it those
+    /// The relays to which `own` keeps a connection: all of them up to `max`, beyond it those
     /// whose key hashes nearest together with ours, so that the choice is stable and differs from
     /// node to node.
-    pub fn kept_by(&self, own: PeerKey) -> Vec<PeerKey> {
+    pub fn kept_by(&self, own: PeerKey, max: usize) -> Vec<PeerKey> {
         let mut kept: Vec<_> = self.relays_for(own).collect();
-        if kept.len() > CONNECTIONS_KEPT_MAX {
+        if kept.len() > max {
             let rank = |peer: &PeerKey| -> [u8; 32] {
                 Sha256::new()
                     .chain_update(own.as_bytes())
@@ -137,7 +136,7 @@ impl Topology {
                     .into()
             };
             kept.sort_by_cached_key(rank);
-            kept.truncate(CONNECTIONS_KEPT_MAX);
+            kept.truncate(max);
         }
         kept
     }
@@ -209,6 +208,7 @@ mod tests {
     use super::*;
     use crate::descriptor::tests::{identity, peer_key};
     use crate::descriptor::{Capabilities, Statement};
+    use crate::limits::CONNECTIONS_KEPT_MAX;
     use crate::sphinx::PublicKey;
 
     const ANYWHERE: AddressPolicy = AddressPolicy {
@@ -237,7 +237,7 @@ mod tests {
             [peer_key(2)]
         );
         assert_eq!(network.relays_for(peer_key(3)).count(), 2);
-        assert_eq!(network.kept_by(peer_key(3)).len(), 2);
+        assert_eq!(network.kept_by(peer_key(3), CONNECTIONS_KEPT_MAX).len(), 2);
     }
 
     #[test]
@@ -292,9 +292,9 @@ mod tests {
             .map(|n| node(n, true))
             .collect();
         let network = Topology::new(many, ANYWHERE).unwrap();
-        let first = network.kept_by(peer_key(1));
+        let first = network.kept_by(peer_key(1), CONNECTIONS_KEPT_MAX);
         assert_eq!(first.len(), CONNECTIONS_KEPT_MAX);
-        assert_eq!(first, network.kept_by(peer_key(1)));
-        assert_ne!(first, network.kept_by(peer_key(2)));
+        assert_eq!(first, network.kept_by(peer_key(1), CONNECTIONS_KEPT_MAX));
+        assert_ne!(first, network.kept_by(peer_key(2), CONNECTIONS_KEPT_MAX));
     }
 }

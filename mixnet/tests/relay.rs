@@ -62,6 +62,7 @@ impl Bench {
             peer: hops[0].address.peer().unwrap(),
             address: hops[0].address,
             relay,
+            kept_max: mixnet::limits::CONNECTIONS_KEPT_MAX,
             preset: Preset::RELAY,
             protection: Protection::of(&Preset::RELAY),
             topology,

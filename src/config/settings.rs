@@ -1,13 +1,13 @@
 //! The checked configuration, typed. What is in a [`Settings`] can be used as it is.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+mod mix;
+
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use legacy::shell::NatPolicy;
-use mixnet::epoch::Epochs;
-use mixnet::{Class, LowTraffic};
 
+pub use self::mix::{Mix, PrivateNetwork};
 use super::check::{ConfigError, Origin, Values};
 use super::schema::{self, Value};
 use crate::role::{Role, Roles};
@@ -114,70 +114,6 @@ impl std::fmt::Debug for Mailserver {
             .field("plain", &self.plain)
             .finish_non_exhaustive()
     }
-}
-
-/// The mixnet.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Mix {
-    /// Where it listens; none if no role takes part in the mixnet.
-    pub listen: Option<SocketAddrV4>,
-    /// What the descriptor names, if it is not the listening address.
-    pub advertise: Option<SocketAddrV4>,
-    /// A name of [`mixnet`]'s presets.
-    pub preset: String,
-    /// Classes of messages that have the delay of another preset.
-    pub classes: BTreeMap<Class, String>,
-    /// Classes whose packets are sent twice.
-    pub twice: Vec<Class>,
-    /// What is done while too few packets mix.
-    pub low_traffic: LowTraffic,
-    /// Refuse what cannot have its level.
-    pub strict: bool,
-    /// The file of signed descriptors.
-    pub topology: PathBuf,
-    /// Whether the network is found by gossip; otherwise it is what the file says.
-    pub gossip: bool,
-    /// How long epochs are.
-    pub epochs: Epochs,
-    /// Packets a second that a relay takes for long.
-    pub capacity: u16,
-    /// Percent of the packets from neighbours that are lost on purpose.
-    pub test_loss_percent: u8,
-    /// Whether packets may go to loopback and private addresses.
-    pub private_network: PrivateNetwork,
-    /// Where to write when every packet passed, in a measurement on one machine.
-    pub trace_file: Option<PathBuf>,
-}
-
-/// Whether packets may go to loopback and private addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PrivateNetwork {
-    /// If this node advertises such an address itself.
-    Auto,
-    /// Always.
-    Yes,
-    /// Never.
-    No,
-}
-
-impl PrivateNetwork {
-    /// The answer for a node that advertises `own`.
-    pub fn allowed(self, own: Ipv4Addr) -> bool {
-        match self {
-            Self::Auto => is_local(own),
-            Self::Yes => true,
-            Self::No => false,
-        }
-    }
-}
-
-/// Whether an address is in none of the networks that the whole internet routes.
-fn is_local(ip: Ipv4Addr) -> bool {
-    let [a, b, ..] = ip.octets();
-    let shared = a == 100 && (64..128).contains(&b);
-    let benchmarks = a == 198 && (b == 18 || b == 19);
-    let named = ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_documentation();
-    named || shared || benchmarks
 }
 
 /// The bridge.
@@ -301,7 +237,7 @@ impl Reader<'_> {
         });
         let whisper = self.whisper(roles.as_ref());
         let mailserver = self.mailserver();
-        let mix = self.mix(directory);
+        let mix = self.mix(directory, roles.as_ref());
         let edge = self.edge();
         let reseal = self.flag("bridge", "reseal");
         let api = self.parsed("api", "listen", loopback);
@@ -435,70 +371,6 @@ impl Reader<'_> {
             },
             token_file,
             keys_password_file: password_file.filter(|_| keep_keys),
-        })
-    }
-
-    fn mix(&mut self, directory: &Path) -> Option<Mix> {
-        let listen = self.parsed("mix", "listen", optional(socket_v4));
-        let port = listen.flatten().map(|address| address.port());
-        let advertise = self.parsed(
-            "mix",
-            "advertise",
-            optional(move |text| advertised(text, port)),
-        );
-        let topology = directory.join(self.text("mix", "topology"));
-        let private_network = match self.text("mix", "private_network").as_str() {
-            "yes" => PrivateNetwork::Yes,
-            "no" => PrivateNetwork::No,
-            _ => PrivateNetwork::Auto,
-        };
-        let preset = self.text("mix", "preset");
-        let test_loss_percent = u8::try_from(self.count("mix", "test_loss_percent")).unwrap_or(0);
-        let on_loopback = listen
-            .flatten()
-            .is_none_or(|address| address.ip().is_loopback());
-        if test_loss_percent > 0 && !on_loopback {
-            let why = "a node that others reach must not lose their packets; write 0, or listen on 127.0.0.1";
-            self.wrong("mix", "test_loss_percent", why.to_owned());
-        }
-        let trace_file = Some(self.text("mix", "trace_file")).filter(|name| !name.is_empty());
-        if let (Some(_), Some(address)) = (&trace_file, listen.flatten())
-            && !address.ip().is_loopback()
-        {
-            let why = format!(
-                "{address} is not loopback: a trace is for measurements on one machine; leave it empty"
-            );
-            self.wrong("mix", "trace_file", why);
-        }
-        let gossip = self.text("mix", "directory") == "gossip";
-        if gossip && trace_file.is_some() {
-            let why = "a trace names nodes by the file of descriptors: leave it empty, or write mix.directory = \"file\"";
-            self.wrong("mix", "trace_file", why.to_owned());
-        }
-        // The schema has the same bounds.
-        let epochs = Epochs::new(self.count32("mix", "epoch_seconds")).ok()?;
-        let other = |class: &Class| {
-            Some((*class, self.text("mix", class.as_str()))).filter(|(_, name)| !name.is_empty())
-        };
-        let classes = Class::ALL.iter().filter_map(other).collect();
-        let twice = self.parsed_list("mix", "twice", twice);
-        let low_traffic = LowTraffic::named(&self.text("mix", "low_traffic")).unwrap_or_default();
-        let strict = self.flag("mix", "strict");
-        Some(Mix {
-            listen: listen?,
-            advertise: advertise?,
-            preset,
-            classes,
-            twice: twice?,
-            low_traffic,
-            strict,
-            topology,
-            gossip,
-            epochs,
-            capacity: self.count("mix", "capacity"),
-            test_loss_percent,
-            private_network,
-            trace_file: trace_file.map(|name| directory.join(name)),
         })
     }
 
@@ -692,36 +564,12 @@ fn socket(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-fn socket_v4(text: &str) -> Result<SocketAddrV4, String> {
-    let address: SocketAddrV4 = text.parse().map_err(|_| {
-        format!("{text:?} is no IPv4 address and port; write for example \"0.0.0.0:60000\"")
-    })?;
-    if address.port() == 0 {
-        return Err("port 0 changes with every start, but the descriptor names it".to_owned());
-    }
-    Ok(address)
-}
-
 fn ip(text: &str) -> Result<IpAddr, String> {
     let wrong = || format!("{text:?} is no IP address; write for example \"203.0.113.7\"");
     text.parse::<IpAddr>()
         .ok()
         .filter(|ip| !ip.is_unspecified())
         .ok_or_else(wrong)
-}
-
-/// An address that others can dial, with the port of `mix.listen` unless it names one.
-fn advertised(text: &str, port: Option<u16>) -> Result<SocketAddrV4, String> {
-    let address = match (text.parse::<SocketAddrV4>(), text.parse::<Ipv4Addr>(), port) {
-        (Ok(address), _, _) => Some(address),
-        (Err(_), Ok(ip), Some(port)) => Some(SocketAddrV4::new(ip, port)),
-        _ => None,
-    };
-    address
-        .filter(|address| !address.ip().is_unspecified() && address.port() != 0)
-        .ok_or_else(|| {
-            format!("{text:?} is no IPv4 address (with or without port) that others can dial")
-        })
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, String> {
@@ -747,19 +595,6 @@ fn served(text: &str, guarded: bool) -> Result<SocketAddr, String> {
          127.0.0.1:{}, or set token_file",
         address.port()
     ))
-}
-
-fn twice(list: &[String]) -> Result<Vec<Class>, String> {
-    let mut classes = Vec::new();
-    for name in list {
-        let class = Class::named(name).filter(|class| *class != Class::Replies);
-        classes.push(class.ok_or_else(|| {
-            format!("{name:?} is no class that can be sent twice: interactive, bulk or background")
-        })?);
-    }
-    classes.sort();
-    classes.dedup();
-    Ok(classes)
 }
 
 fn namespaces(list: &[String]) -> Result<Vec<Namespace>, String> {

@@ -241,6 +241,7 @@ pub(super) fn mix(
         listen,
         advertise,
         relay: roles.has(Role::Relay),
+        reach: settings.mix.reach.clone(),
         // With a seed every start makes the same packets, which whoever remembers the last start must refuse.
         replay_dir: settings.node.seed.is_none().then(|| directory.replay()),
         trace: settings.mix.trace_file.clone(),

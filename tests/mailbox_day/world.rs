@@ -561,6 +561,7 @@ fn node(
         },
         relay: part == Part::Relay,
         protection: Protection::of(&preset),
+        kept_max: mixnet::limits::CONNECTIONS_KEPT_MAX,
         preset,
         topology: topology.clone(),
         seed,

@@ -28,6 +28,15 @@ struct Way {
     delay_ms: u16,
 }
 
+/// Where a path around a relay leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Around {
+    /// To that relay.
+    To,
+    /// From that relay back to this node.
+    From,
+}
+
 impl Client {
     /// A frame, or cover in its place if the service that it is for has left the network. While the network of the epoch is not
     /// known, and while too few relays are usable, it waits for a later slot.
@@ -117,13 +126,13 @@ impl Client {
                 && network.watch.traffic.wants(now, *end)
         });
         let path = match (asked, end) {
-            (Some(relay), _) => self.path_around(relay, network, RELAYS_NEEDED - 1),
+            (Some(relay), _) => self.path_around(relay, network, Around::To),
             (None, Some(end)) => network.relays.pick(&mut self.rng, Some(end)),
             (None, None) => None,
         };
         let last = end.and_then(|end| self.hop(network.topology, end));
         let Some((path, last)) = path.zip(last) else {
-            let path = network.relays.pick(&mut self.rng, None)?;
+            let path = network.relays.pick_return(&mut self.rng, None)?;
             let way = Way {
                 path,
                 last: self.own,
@@ -153,7 +162,7 @@ impl Client {
         delay_ms: u16,
         network: &mut Network<'_>,
     ) -> Option<[u8; SURB_LEN]> {
-        let path = self.path_around(relay, network, 0)?;
+        let path = self.path_around(relay, network, Around::From)?;
         let path = hops(network.topology, path, self.own)?;
         let id = SurbId::generate(&mut self.rng);
         let key = ReplyKey::generate(&mut self.rng);
@@ -165,12 +174,24 @@ impl Client {
         Some(block.to_bytes())
     }
 
-    /// A path that does not take `relay`; where the network is too small for one, a path that does not have it in `place`, where it
-    /// would be next to itself.
-    fn path_around(&mut self, relay: PeerKey, network: &Network<'_>, place: usize) -> Option<Path> {
-        let apart = network.relays.pick(&mut self.rng, Some(relay));
-        apart.or_else(|| {
-            let mut path = network.relays.pick(&mut self.rng, None)?;
+    /// A path that does not take `relay`; where the network is too small for one, a path that does not have it where it would be
+    /// next to itself.
+    fn path_around(
+        &mut self,
+        relay: PeerKey,
+        network: &Network<'_>,
+        around: Around,
+    ) -> Option<Path> {
+        let mut pick = |except| match around {
+            Around::To => network.relays.pick(&mut self.rng, except),
+            Around::From => network.relays.pick_return(&mut self.rng, except),
+        };
+        pick(Some(relay)).or_else(|| {
+            let mut path = pick(None)?;
+            let place = match around {
+                Around::To => RELAYS_NEEDED - 1,
+                Around::From => 0,
+            };
             if path[place] == relay {
                 path.swap(place, 1);
             }

@@ -55,7 +55,7 @@ fn everything_rests_before_it_is_sent_replies_and_cover_too() {
     };
     let topology = Topology::new(Vec::new(), policy).unwrap();
     let mut network = Network {
-        relays: &mut Relays::new(&topology, peer_key(1)),
+        relays: &mut Relays::new(&topology, peer_key(1), crate::limits::CONNECTIONS_KEPT_MAX),
         topology: &topology,
         counters: &mut Counters::default(),
         mailboxes: &mut mailbox::Client::new(

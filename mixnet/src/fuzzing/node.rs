@@ -105,6 +105,7 @@ pub fn node(data: &[u8]) {
         peer: world.peers[0],
         address: own.address,
         relay: script.byte().is_multiple_of(2),
+        kept_max: crate::limits::CONNECTIONS_KEPT_MAX,
         preset: Preset::FAST,
         protection: Protection::of(&Preset::FAST),
         topology: world.topology.clone(),

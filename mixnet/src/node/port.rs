@@ -27,6 +27,8 @@ pub struct NodeConfig {
     pub address: Address,
     /// Whether it forwards packets of others.
     pub relay: bool,
+    /// Relays to which it keeps a connection, at most.
+    pub kept_max: usize,
     /// How often it sends.
     pub preset: Preset,
     /// What its messages get, and what happens where they cannot have it.

@@ -19,6 +19,7 @@ fn relay(seed: u8, start: Instant) -> Node {
         peer: peer_key(1),
         address: Address::NONE,
         relay: true,
+        kept_max: crate::limits::CONNECTIONS_KEPT_MAX,
         preset: Preset::RELAY,
         protection: crate::level::Protection::of(&Preset::RELAY),
         topology: Topology::new(Vec::new(), policy).unwrap(),

@@ -7,6 +7,7 @@ use super::*;
 use crate::address::AddressPolicy;
 use crate::descriptor::tests::{identity, peer_key};
 use crate::descriptor::{Capabilities, Descriptor, Statement};
+use crate::limits::CONNECTIONS_KEPT_MAX;
 use crate::sphinx::PublicKey;
 
 fn relay(n: u16) -> Descriptor {
@@ -27,7 +28,7 @@ fn connected(count: u16) -> Relays {
         allow_private: true,
     };
     let topology = Topology::new((1..=count).map(relay).collect(), policy).unwrap();
-    let mut relays = Relays::new(&topology, peer_key(100));
+    let mut relays = Relays::new(&topology, peer_key(100), CONNECTIONS_KEPT_MAX);
     for n in 1..=count {
         relays.up(peer_key(n));
     }
@@ -65,7 +66,7 @@ fn a_relay_is_usable_while_its_connection_stands() {
         allow_private: true,
     };
     let topology = Topology::new(vec![relay(1), relay(2)], policy).unwrap();
-    let mut relays = Relays::new(&topology, peer_key(100));
+    let mut relays = Relays::new(&topology, peer_key(100), CONNECTIONS_KEPT_MAX);
     assert_eq!((usable(&relays), relays.known()), (0, 2));
     let changed = Change {
         usable: true,
@@ -106,7 +107,7 @@ fn a_relay_that_was_never_up_makes_nothing_stale() {
         allow_private: true,
     };
     let topology = Topology::new(vec![relay(1)], policy).unwrap();
-    let mut relays = Relays::new(&topology, peer_key(100));
+    let mut relays = Relays::new(&topology, peer_key(100), CONNECTIONS_KEPT_MAX);
     assert_eq!(relays.unreachable(peer_key(1)), Change::default());
 }
 
@@ -212,4 +213,38 @@ fn a_new_network_keeps_what_is_known() {
         }
     );
     assert_eq!((usable(&relays), relays.known()), (3, 4));
+}
+
+/// A node that keeps four connections of twenty: its packets leave over them, and what comes back to it comes over them.
+#[test]
+fn paths_begin_and_returns_end_at_connected_relays() {
+    let policy = AddressPolicy {
+        allow_private: true,
+    };
+    let topology = Topology::new((1..=20).map(relay).collect(), policy).unwrap();
+    let mut relays = Relays::new(&topology, peer_key(100), 4);
+    let kept = topology.kept_by(peer_key(100), 4);
+    assert!(
+        relays.pick(&mut rng(), None).is_some(),
+        "kept ones may be down"
+    );
+    for peer in &kept {
+        relays.up(*peer);
+    }
+    let (mut firsts, mut middles) = (BTreeMap::new(), BTreeMap::new());
+    let mut rng = rng();
+    for _ in 0..2000 {
+        let away = relays.pick(&mut rng, Some(kept[0])).unwrap();
+        assert!(away[0] != kept[0] && kept.contains(&away[0]));
+        let back = relays.pick_return(&mut rng, None).unwrap();
+        assert!(kept.contains(&back[0]) && kept.contains(&back[2]));
+        assert!(back[0] != back[1] && back[1] != back[2] && back[0] != back[2]);
+        *firsts.entry(back[0]).or_insert(0) += 1;
+        *middles.entry(back[1]).or_insert(0) += 1;
+    }
+    assert!(
+        firsts.values().all(|count| (400..600).contains(count)),
+        "{firsts:?}"
+    );
+    assert_eq!(middles.len(), 20);
 }

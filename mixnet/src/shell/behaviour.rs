@@ -82,7 +82,7 @@ pub(super) struct Behaviour {
     opener: Opener,
     accepted: mpsc::Sender<Accepted>,
     drops: Arc<Drops>,
-    /// Connections of each peer, the newest last.
+    /// Direct connections of each peer, the newest last.
     connections: BTreeMap<PeerId, Vec<ConnectionId>>,
 }
 
@@ -146,8 +146,10 @@ impl NetworkBehaviour for Behaviour {
             FromSwarm::ConnectionEstablished(ConnectionEstablished {
                 peer_id,
                 connection_id,
+                endpoint,
                 ..
-            }) => {
+                // A circuit is for punching a hole: it shows its relay both ends, and is good for a few kilobytes.
+            }) if !endpoint.is_relayed() => {
                 let connections = self.connections.entry(peer_id).or_default();
                 connections.push(connection_id);
             }

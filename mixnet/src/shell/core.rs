@@ -5,19 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use libp2p::Swarm;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{sleep_until, timeout};
 
-use super::behaviour::{Accepted, Opener};
+use super::behaviour::Opener;
 use super::intake::{Command, Peeler};
 use super::keeper::{Keeper, Order};
 use super::keys::Keys;
 use super::stream::{self, Drops};
-use super::swarm::{self, Behaviour, Network};
-use super::{Connection, Event, KeyError, Query, SendRequest, Status};
+use super::swarm::{self, Network, Open, View, Wire};
+use super::{Connection, Event, KeyError, Query, Reach, SendRequest, Status};
 use crate::address::PeerKey;
 use crate::counters::{PacketKind, Stage};
 use crate::error::DropReason;
@@ -59,8 +58,8 @@ pub(super) struct Channels {
 
 /// The network side of a node that is about to run.
 pub(super) struct Outside {
-    pub(super) swarm: Swarm<Behaviour>,
-    pub(super) streams: mpsc::Receiver<Accepted>,
+    pub(super) open: Open,
+    pub(super) reach: Reach,
     pub(super) drops: Arc<Drops>,
     pub(super) peeler: Peeler,
     /// With what it is told; none for a node that remembers nothing beyond a restart.
@@ -80,8 +79,14 @@ pub(super) async fn run(
     channels: Channels,
 ) {
     let Outside {
-        swarm,
-        streams,
+        open:
+            Open {
+                swarm,
+                streams,
+                wire,
+                sockets,
+            },
+        reach,
         drops,
         peeler,
         keeper,
@@ -97,7 +102,8 @@ pub(super) async fn run(
     let peeling = spawn_blocking(move || peeler.run(commands));
     let keeping = keeper.map(|(keeper, orders)| spawn_blocking(move || keeper.run(orders)));
     let topologies = channels.network.subscribe();
-    let network = Network::new(swarm, config.peer, topologies, inputs.clone());
+    let network = Network::new(swarm, config.peer, &reach, topologies, inputs.clone());
+    let view = network.view();
     tasks.spawn(network.run(dial_receiver));
     let core = Core {
         node: Node::new(config, now()),
@@ -116,6 +122,8 @@ pub(super) async fn run(
         dials,
         network: channels.network,
         drops,
+        view,
+        wire,
         events: channels.events,
         surbs_outstanding: channels.surbs_outstanding,
         forwarded: channels.forwarded,
@@ -136,6 +144,7 @@ pub(super) async fn run(
             tracing::error!(%error, "a thread of the mix node ended badly");
         }
     }
+    sockets.released().await;
     for done in done {
         // Whoever asked may have gone.
         let _ = done.send(());
@@ -176,6 +185,8 @@ struct Core {
     /// Tells the network task whom it may dial.
     network: watch::Sender<Topology>,
     drops: Arc<Drops>,
+    view: watch::Receiver<View>,
+    wire: Arc<Wire>,
     events: mpsc::Sender<Event>,
     surbs_outstanding: Arc<AtomicUsize>,
     /// Packets handed on for others, for the directory.
@@ -370,11 +381,7 @@ impl Core {
                 }
             };
         }
-        if self
-            .topology
-            .get(&to)
-            .is_none_or(|known| known.address().is_none())
-        {
+        if self.topology.get(&to).is_none() {
             return self.drops.count(Stage::Leaving, DropReason::NoRoute, 1);
         }
         let waiting = self.dialling.entry(to).or_default();
@@ -475,16 +482,25 @@ impl Core {
     fn status(&self) -> Status {
         let mut node = self.node.status();
         self.drops.add_to(&mut node.counters);
+        let view = self.view.borrow().clone();
         let connection = |(peer, queue): (&PeerKey, &mpsc::Sender<Packet>)| Connection {
             peer: *peer,
             queued: queue.max_capacity() - queue.capacity(),
             known: self.topology.get(peer).is_some(),
+            ways: view
+                .links
+                .get(peer)
+                .map_or_else(Vec::new, |links| links.values().copied().collect()),
         };
         Status {
             usable_relays: node.usable_relays,
             known_relays: node.known_relays,
             needed: node.needed,
             connections: self.neighbours.iter().map(connection).collect(),
+            reachability: view.reachability,
+            reservations: view.reservations,
+            refused: view.refused,
+            tcp_bytes: self.wire.bytes(),
             node,
         }
     }

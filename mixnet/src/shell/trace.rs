@@ -17,8 +17,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use libp2p::Multiaddr;
 use thiserror::Error;
 
+use super::reach::Reach;
 use crate::address::PeerKey;
 use crate::shape::reading::{Frame, Line, MARK_LEN, Mark};
 use crate::sphinx::Packet;
@@ -54,6 +56,11 @@ pub enum TraceError {
         "{0} is not a loopback address: a trace of packets is what an adversary wants, so it is written in networks on one machine only; take mix.trace_file out"
     )]
     NotLoopback(SocketAddrV4),
+    /// The same of one of the other ways to and from the node.
+    #[error(
+        "{0} is not on loopback: a trace of packets is what an adversary wants, so it is written in networks on one machine only; take mix.trace_file out"
+    )]
+    WayNotLoopback(Multiaddr),
     /// The file cannot be made.
     #[error("the trace cannot be written to {path}: {source}")]
     File {
@@ -69,8 +76,12 @@ impl Trace {
     pub(super) fn open(
         path: &Path,
         own: [SocketAddrV4; 2],
+        reach: &Reach,
         topology: &Topology,
     ) -> Result<Self, TraceError> {
+        if let Some(outside) = reach.outside() {
+            return Err(TraceError::WayNotLoopback(outside.clone()));
+        }
         let known = topology.iter().filter_map(|node| node.address());
         if let Some(outside) = own
             .into_iter()

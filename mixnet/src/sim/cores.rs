@@ -311,6 +311,7 @@ impl Plan {
             },
             relay: part == Part::Relay,
             protection: Protection::of(&preset),
+            kept_max: crate::limits::CONNECTIONS_KEPT_MAX,
             preset,
             topology: topology.clone(),
             seed,

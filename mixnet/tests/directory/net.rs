@@ -182,6 +182,7 @@ impl Net {
                 }
             },
             relay: role == Role::Relay,
+            kept_max: mixnet::limits::CONNECTIONS_KEPT_MAX,
             preset,
             protection: Protection::of(&preset),
             topology: Topology::default(),

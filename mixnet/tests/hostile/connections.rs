@@ -60,6 +60,9 @@ pub(super) fn attack(connections: usize, long: bool) {
         std::thread::sleep(Duration::from_millis(100));
     }
     drop(stalled);
+    // What there was no room for is counted.
+    let status = scene.relay.status();
+    assert!(status["refused"]["limit"].as_u64().unwrap() > 0, "{status}");
     scene.end(report, long);
 }
 

@@ -47,7 +47,7 @@ fn a_queue_moves_neither_a_slot_nor_a_window() {
     let between = |from, to| {
         let times = idle.iter();
         times
-            .filter(|at| (seconds(from)..seconds(to)).contains(at))
+            .filter(|at| (seconds(from)..seconds(to)).contains(*at))
             .count()
     };
     // 5 a second in the window, 1 in 60 s outside; five standard deviations of Poisson counts.

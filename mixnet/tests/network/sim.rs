@@ -147,6 +147,7 @@ impl World {
                     }
                 },
                 relay: role == Role::Relay,
+                kept_max: mixnet::limits::CONNECTIONS_KEPT_MAX,
                 preset: if role == Role::Relay {
                     Preset::RELAY
                 } else {

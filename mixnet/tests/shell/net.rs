@@ -6,9 +6,11 @@ use std::time::Duration;
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::identity::Keypair;
 use libp2p::swarm::dial_opts::DialOpts;
-use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol, SwarmBuilder, multiaddr::Protocol};
+use libp2p::{
+    Multiaddr, PeerId, Stream, StreamProtocol, SwarmBuilder, Transport as _, multiaddr::Protocol,
+};
 use mixnet::replay::Capacity;
-use mixnet::shell::{Config, Event, Handle, Status, spawn};
+use mixnet::shell::{Config, Event, Handle, Reach, Status, spawn};
 use mixnet::{
     Address, Arrival, Capabilities, Descriptor, Hop, Object, PeerKey, Preset, Protection,
     SecretKey, Statement, Transport,
@@ -59,10 +61,20 @@ impl Net {
 
     /// The same network again, in another process.
     pub fn at(roles: &[Role], preset: Preset, addresses: &[SocketAddrV4]) -> Self {
+        Self::over(Transport::Tcp, roles, preset, addresses)
+    }
+
+    /// A network whose descriptors name this transport.
+    pub fn over(
+        transport: Transport,
+        roles: &[Role],
+        preset: Preset,
+        addresses: &[SocketAddrV4],
+    ) -> Self {
         let places = roles.iter().zip(addresses);
         let plans: Vec<_> = places
             .zip(1..)
-            .map(|((role, at), n)| plan(n, *role, *at))
+            .map(|((role, at), n)| plan(n, *role, *at, transport))
             .collect();
         let known = plans.iter().filter(|plan| plan.role != Role::Client);
         let topology = known.map(|plan| plan.descriptor.clone()).collect();
@@ -86,6 +98,7 @@ impl Net {
             replay_capacity: Capacity::default(),
             test_loss_percent: 0,
             directory: None,
+            reach: Reach::default(),
             preset: if plan.role == Role::Relay {
                 Preset::RELAY
             } else {
@@ -99,7 +112,12 @@ impl Net {
     }
 
     pub fn start(&self, n: usize) -> Running {
-        let (handle, events, task) = spawn(self.config(n)).unwrap();
+        Self::start_as(self.config(n))
+    }
+
+    /// Starts a node with a configuration of its own.
+    pub fn start_as(config: Config) -> Running {
+        let (handle, events, task) = spawn(config).unwrap();
         Running {
             handle,
             events,
@@ -143,9 +161,10 @@ impl Net {
     }
 }
 
-fn plan(n: u8, role: Role, at: SocketAddrV4) -> Plan {
+fn plan(n: u8, role: Role, at: SocketAddrV4, transport: Transport) -> Plan {
     let statement = Statement {
         address: Some(at),
+        transport,
         capabilities: Capabilities {
             relay: role == Role::Relay,
             bridge: role == Role::Service,
@@ -250,6 +269,18 @@ pub fn object(kind: u8, len: usize) -> Object {
     }
 }
 
+/// What a browser speaks: WebSocket, and above it Noise and Yamux.
+fn websocket(
+    identity: &Keypair,
+) -> libp2p::core::transport::Boxed<(PeerId, libp2p::core::muxing::StreamMuxerBox)> {
+    let tcp = libp2p::tcp::tokio::Transport::new(libp2p::tcp::Config::default());
+    libp2p_websocket::Config::new(tcp)
+        .upgrade(libp2p::core::upgrade::Version::V1)
+        .authenticate(libp2p::noise::Config::new(identity).unwrap())
+        .multiplex(libp2p::yamux::Config::default())
+        .boxed()
+}
+
 /// A libp2p peer that opens mix streams and writes what it likes.
 pub struct Rogue {
     control: libp2p_stream::Control,
@@ -266,6 +297,13 @@ impl Rogue {
 
     /// As the peer with this identity.
     pub async fn connect_as(identity: Keypair, net: &Net, n: usize) -> Self {
+        let at = net.plans[n].at;
+        let address = Multiaddr::from(*at.ip()).with(Protocol::Tcp(at.port()));
+        Self::connect_to(identity, net.peer(n), address).await
+    }
+
+    /// Dials `address`, which may be of any transport, as a library of its own.
+    pub async fn connect_to(identity: Keypair, to: PeerKey, address: Multiaddr) -> Self {
         let peer = PeerKey::from_peer_id(&identity.public().to_peer_id().to_bytes()).unwrap();
         let mut swarm = SwarmBuilder::with_existing_identity(identity)
             .with_tokio()
@@ -275,12 +313,13 @@ impl Rogue {
                 libp2p::yamux::Config::default,
             )
             .unwrap()
+            .with_quic()
+            .with_other_transport(websocket)
+            .unwrap()
             .with_behaviour(|_| libp2p_stream::Behaviour::new())
             .unwrap()
             .build();
-        let to = PeerId::from_bytes(&net.peer(n).to_peer_id()).unwrap();
-        let at = net.plans[n].at;
-        let address = Multiaddr::from(*at.ip()).with(Protocol::Tcp(at.port()));
+        let to = PeerId::from_bytes(&to.to_peer_id()).unwrap();
         let control = swarm.behaviour().new_control();
         swarm
             .dial(DialOpts::peer_id(to).addresses(vec![address]).build())

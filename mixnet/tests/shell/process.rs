@@ -11,7 +11,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use mixnet::shell::{Status, spawn};
+use mixnet::shell::{Refusal, Status, spawn};
 use mixnet::{DropReason, PacketKind, Preset};
 use serde_json::{Value, json};
 
@@ -72,12 +72,18 @@ fn report(status: &Status) -> Value {
         (reason.as_str().to_owned(), count.into())
     });
     let dropped: serde_json::Map<String, Value> = dropped.collect();
+    let refused = Refusal::ALL.iter().map(|why| {
+        let count = status.refused.get(why).copied().unwrap_or_default();
+        (why.as_str().to_owned(), count.into())
+    });
+    let refused: serde_json::Map<String, Value> = refused.collect();
     let times = &status.node.processing;
     json!({
         "received": counters.received,
         "missing": counters.missing(status.node.packets_delayed),
         "forwarded": counters.sent(PacketKind::Forward),
         "dropped": dropped,
+        "refused": refused,
         "delayed": status.node.packets_delayed,
         "tags": status.node.replay_tags,
         "connections": status.connections.len(),

@@ -4,7 +4,7 @@ use ::mixnet::Protection;
 use ::mixnet::counters::PacketKind;
 use ::mixnet::directory;
 use ::mixnet::error::DropReason;
-use ::mixnet::shell::{Handle, Status};
+use ::mixnet::shell::{Handle, Reachability, Refusal, Status, Way};
 
 use crate::identity;
 use crate::metrics::{self, Readings};
@@ -24,9 +24,11 @@ impl MixSource {
     pub(super) async fn status(&self, readings: &mut Readings) -> Option<MixStatus> {
         let status = self.handle.status().await?;
         counters(&status, readings);
+        reach(&status, readings);
         let peers = status.connections.iter().map(|connection| MixPeer {
             peer_id: identity::peer_id(&connection.peer).unwrap_or_default(),
             listed: connection.known,
+            transports: connection.ways.iter().map(|way| way.as_str()).collect(),
         });
         let node = &status.node;
         let directory = self.handle.directory();
@@ -44,6 +46,7 @@ impl MixSource {
             relays_known: status.known_relays,
             relays_needed: status.needed,
             peers: peers.collect(),
+            reachability: status.reachability.as_str(),
             frames_queued: node.frames_queued,
             surbs_outstanding: node.surbs_outstanding,
         };
@@ -112,6 +115,28 @@ fn directory_readings(directory: &directory::Status, readings: &mut Readings) {
     readings.set(&metrics::DIRECTORY_FORK, forked);
     let ahead = directory.clock_off.map_or(0, |off| off.seconds);
     readings.set(&metrics::DIRECTORY_CLOCK, ahead as f64);
+}
+
+/// By which ways the node is connected, and whether others can dial it.
+fn reach(status: &Status, readings: &mut Readings) {
+    for way in Way::ALL {
+        let ways = status.connections.iter().flat_map(|peer| &peer.ways);
+        let count = ways.filter(|other| **other == way).count();
+        readings.count_labelled(&metrics::MIX_WAYS, way.as_str(), count as u64);
+    }
+    let (sent, received) = status.tcp_bytes;
+    readings.count_labelled(&metrics::MIX_BYTES, "sent", sent);
+    readings.count_labelled(&metrics::MIX_BYTES, "received", received);
+    match status.reachability {
+        Reachability::Unknown => {}
+        Reachability::Public => readings.count(&metrics::MIX_REACHABLE, 1),
+        Reachability::Private => readings.count(&metrics::MIX_REACHABLE, 0),
+    }
+    for why in Refusal::ALL {
+        let count = status.refused.get(&why).copied().unwrap_or_default();
+        readings.count_labelled(&metrics::MIX_REFUSED, why.as_str(), count);
+    }
+    readings.count(&metrics::MIX_RESERVATIONS, status.reservations as u64);
 }
 
 fn gauges(mix: &MixStatus, readings: &mut Readings) {

@@ -58,6 +58,7 @@ impl Probe {
             test_loss_percent: 0,
             directory: None,
             trace: Some(trace.to_owned()),
+            reach: shell::Reach::default(),
             protection: Protection::of(&preset),
             preset,
             topology,
