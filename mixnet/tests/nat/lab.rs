@@ -32,18 +32,27 @@ pub fn missing() -> Option<String> {
         }
     }
     let probe = format!("{PREFIX}{}-probe", std::process::id());
-    let made = Command::new("ip")
-        .args(["netns", "add", &probe])
-        .output()
-        .ok()?;
+    let tried = try_all(&probe);
     let _ = Command::new("ip").args(["netns", "del", &probe]).output();
-    if made.status.success() {
-        return None;
-    }
-    let why = String::from_utf8_lossy(&made.stderr).trim().to_owned();
+    let why = tried.err()?;
     Some(format!(
-        "needs root and nftables, and the right to make network namespaces ({why})"
+        "needs root and nftables, and a system that lets it use them ({why})"
     ))
+}
+
+/// Does in one namespace what a lab is made of.
+fn try_all(probe: &str) -> Result<(), String> {
+    let ip = |words: &str| {
+        let mut command = Command::new("ip");
+        command.args(words.split(' '));
+        try_run(command, "")
+    };
+    ip(&format!("netns add {probe}"))?;
+    ip(&format!("-n {probe} link add name hub type bridge"))?;
+    ip(&format!("-n {probe} link add a type veth peer name b"))?;
+    let mut nft = Command::new("ip");
+    nft.args(["netns", "exec", probe, "nft", "-f", "-"]);
+    try_run(nft, RULES)
 }
 
 /// The namespaces of one test.
@@ -213,16 +222,26 @@ fn write_in(namespace: &str, file: &str, value: &str) {
     run(command, value, file);
 }
 
-fn run(mut command: Command, input: &str, what: &str) {
+fn run(command: Command, input: &str, what: &str) {
+    try_run(command, input).unwrap_or_else(|why| panic!("{what}: {why}"));
+}
+
+fn try_run(mut command: Command, input: &str) -> Result<(), String> {
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(input.as_bytes()).unwrap();
-    drop(stdin);
-    let output = child.wait_with_output().unwrap();
-    let why = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{what}: {why}");
+    let mut child = command.spawn().map_err(|error| error.to_string())?;
+    // A command that has failed does not read; what it says about that comes below.
+    let _ = child
+        .stdin
+        .take()
+        .map(|mut stdin| stdin.write_all(input.as_bytes()));
+    let output = child
+        .wait_with_output()
+        .map_err(|error| error.to_string())?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+    }
 }

@@ -107,7 +107,10 @@ impl Behaviour {
 
     /// Whether another direct connection to `peer` may stand; an older one may have to go for it.
     fn admit(&mut self, peer: PeerId, inbound: bool) -> Result<(), Refused> {
-        let direct = self.direct.entry(peer).or_default();
+        // Nothing is kept of a peer before its connection stands: others may still refuse it.
+        let Some(direct) = self.direct.get_mut(&peer) else {
+            return Ok(());
+        };
         let older = direct.iter().position(|other| inbound && other.inbound);
         match older {
             Some(at) => {
