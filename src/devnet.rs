@@ -17,6 +17,7 @@ pub mod layout;
 pub mod plan;
 pub mod ports;
 pub mod probe;
+pub(crate) mod scratch;
 pub mod supervisor;
 
 use std::fmt;

@@ -7,17 +7,19 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, unix::OwnedReadHalf, unix::OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 
+use super::scratch::fresh;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -116,22 +118,15 @@ fn input_is_null() -> bool {
 /// The socket of a running devnet; its directory is removed with it.
 #[derive(Debug)]
 pub struct Socket {
-    folder: PathBuf,
+    _folder: TempDir,
 }
 
 impl Socket {
     /// Listens, hands requests on, and writes `devnet.json` into `dir`.
     pub fn open(dir: &Path, send: mpsc::Sender<Incoming>) -> Result<Self, Failure> {
-        let folder = std::env::temp_dir().join(format!("ferry-control-{}", std::process::id()));
-        let fail = |error: io::Error| Failure::file(Exit::Resources, "listen in", &folder, &error);
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&folder)
-            .map_err(fail)?;
-        let socket = Self {
-            folder: folder.clone(),
-        };
-        let path = folder.join("socket");
+        let folder = fresh("ferry-control-")?;
+        let path = folder.path().join("socket");
+        let fail = |error: io::Error| Failure::file(Exit::Resources, "listen at", &path, &error);
         let listener = UnixListener::bind(&path).map_err(fail)?;
         let about = json!({ "pid": std::process::id(), "control": path });
         fs::write(dir.join(ABOUT), format!("{about}\n")).map_err(fail)?;
@@ -141,13 +136,7 @@ impl Socket {
                 tokio::spawn(serve(read, write, send.clone()));
             }
         });
-        Ok(socket)
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
+        Ok(Self { _folder: folder })
     }
 }
 
@@ -297,7 +286,7 @@ mod tests {
         let (first, second) = asking.await.unwrap();
         assert_eq!(first.unwrap()["pid"], 77);
         assert!(second.unwrap_err().why.contains("no node has this name"));
-        let folder = socket.folder.clone();
+        let folder = socket._folder.path().to_owned();
         drop(socket);
         assert!(!folder.exists());
     }

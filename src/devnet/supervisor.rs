@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -12,6 +13,7 @@ use super::children::{Ended, Running};
 use super::control::{self, Incoming, Op, Request, Socket};
 use super::layout::{self, Laid};
 use super::plan::{Kind, Plan};
+use super::scratch::fresh;
 use super::{Event, Options, probe};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -81,27 +83,23 @@ fn tolerated(options: &Options) -> Vec<&'static str> {
 /// The directory of the devnet; one that nobody asked for is removed.
 struct Home {
     path: PathBuf,
-    temporary: bool,
+    _temporary: Option<TempDir>,
 }
 
 impl Home {
     fn new(dir: Option<&Path>) -> Result<Self, Failure> {
-        let temporary = dir.is_none();
-        let path = dir.map_or_else(
-            || std::env::temp_dir().join(format!("ferry-devnet-{}", std::process::id())),
-            Path::to_owned,
-        );
-        let path = std::path::absolute(&path)
-            .map_err(|error| Failure::file(Exit::Config, "find", &path, &error))?;
-        Ok(Self { path, temporary })
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        if self.temporary {
-            let _ = fs::remove_dir_all(&self.path);
-        }
+        let temporary = match dir {
+            Some(_) => None,
+            None => Some(fresh("ferry-devnet-")?),
+        };
+        let path = dir.or(temporary.as_ref().map(TempDir::path));
+        let path = path.unwrap_or(Path::new("."));
+        let path = std::path::absolute(path)
+            .map_err(|error| Failure::file(Exit::Config, "find", path, &error))?;
+        Ok(Self {
+            path,
+            _temporary: temporary,
+        })
     }
 }
 

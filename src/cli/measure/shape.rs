@@ -26,6 +26,7 @@ use self::probe::Probe;
 use crate::cli::demo::network::{self, Network};
 use crate::cli::{out, runtime};
 use crate::devnet::layout::TRACE_FILE;
+use crate::devnet::scratch::fresh;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -118,8 +119,8 @@ pub(super) fn run(options: &Options) -> Result<Exit, Failure> {
 
 /// Runs the network through both phases and reads what its nodes wrote.
 async fn watch(options: &Options, preset: Preset) -> Result<Sight, Failure> {
-    let home = Home::new()?;
-    let devnet = home.0.join("devnet");
+    let home = fresh("ferry-measure-")?;
+    let devnet = home.path().join("devnet");
     let (relays, edges) = (options.relays.to_string(), options.edges.to_string());
     let (dir, seed) = (
         devnet.display().to_string(),
@@ -133,7 +134,7 @@ async fn watch(options: &Options, preset: Preset) -> Result<Sight, Failure> {
         args.extend(["--seed", seed]);
     }
     let mut network = Network::start(&args, READY_WITHIN).await?;
-    let result = phases(options, &network, &home.0).await;
+    let result = phases(options, &network, home.path()).await;
     network.stop().await;
     let measured = result?;
     Ok(Sight {
@@ -225,22 +226,4 @@ fn now_ns() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// A directory that is removed at the end.
-struct Home(PathBuf);
-
-impl Home {
-    fn new() -> Result<Self, Failure> {
-        let path = std::env::temp_dir().join(format!("ferry-measure-{}", std::process::id()));
-        std::fs::create_dir_all(&path)
-            .map_err(|error| Failure::file(Exit::Failed, "make", &path, &error))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }

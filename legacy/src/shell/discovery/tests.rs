@@ -386,6 +386,8 @@ async fn neighbours_that_must_not_be_believed_are_left_alone() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_record_goes_on_after_a_restart() {
     let folder = std::env::temp_dir().join(format!("ferry-discovery-{}", std::process::id()));
+    // A process of the same number may have been killed before.
+    let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
     let file = folder.join("nodes");
     let ours = start(22, &[], Some(file.clone()));
