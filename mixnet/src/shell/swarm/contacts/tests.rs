@@ -280,6 +280,31 @@ fn fail(contacts: &mut Contacts, peer: &PeerKey, now: Instant) {
     contacts.rest(peer, now);
 }
 
+/// Relays are dialled at once, a service when a packet is for it, and nobody dials itself.
+#[test]
+fn a_new_network_dials_its_relays_and_no_more() {
+    let (mut contacts, now) = (new(), Instant::now());
+    let mut statement = node(3, Transport::Tcp).statement().clone();
+    statement.capabilities = Capabilities {
+        bridge: true,
+        ..Capabilities::default()
+    };
+    statement.gateway_key = Some([1; 32]);
+    let service = Descriptor::sign(statement, &identity(3)).unwrap();
+    let [one, two, own] = [1, 2, 9].map(|n| node(n, Transport::Tcp));
+    let nodes = [one, two, service, own];
+    let mut relays = [1, 2].map(peer_key);
+    relays.sort_unstable();
+    assert_eq!(renew(&mut contacts, &nodes, now), relays);
+    assert_eq!(contacts.wanted(&peer_key(3)), Wanted::Dial);
+    assert_eq!(contacts.wanted(&peer_key(9)), Wanted::Unreachable);
+    // The same network again: who is being dialled or is connected is left alone.
+    next(contacts.dial(&peer_key(1)));
+    contacts.connected(&peer_key(2), ConnectionId::new_unchecked(0), now);
+    assert_eq!(renew(&mut contacts, &nodes, now), []);
+    assert_eq!(contacts.wanted(&peer_key(1)), Wanted::Wait);
+}
+
 #[test]
 fn a_new_network_keeps_what_is_under_way() {
     let now = Instant::now();
