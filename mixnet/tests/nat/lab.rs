@@ -49,7 +49,9 @@ fn try_all(probe: &str) -> Result<(), String> {
     };
     ip(&format!("netns add {probe}"))?;
     ip(&format!("-n {probe} link add name hub type bridge"))?;
-    ip(&format!("-n {probe} link add a type veth peer name b"))?;
+    ip(&format!(
+        "-n {probe} link add left type veth peer name right"
+    ))?;
     let mut nft = Command::new("ip");
     nft.args(["netns", "exec", probe, "nft", "-f", "-"]);
     try_run(nft, RULES)
