@@ -11,6 +11,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::geometry::ADDRESS_LEN;
@@ -57,6 +58,13 @@ impl Transport {
 pub struct PeerKey([u8; PEER_KEY_LEN]);
 
 impl PeerKey {
+    /// Where `other` stands in the order in which this node takes others, the lowest first: SHA-256(this key ‖ the other key). Each
+    /// node has an order of its own, which everybody can compute.
+    pub fn rank(&self, other: &Self) -> [u8; 32] {
+        let hash = Sha256::new().chain_update(self.as_bytes());
+        hash.chain_update(other.as_bytes()).finalize().into()
+    }
+
     /// The key of the peer whose libp2p identity is this secret; none if the 32 bytes are no secret key.
     pub fn of_identity(identity: &[u8; 32]) -> Option<Self> {
         let secret = secp256k1::SecretKey::from_secret_bytes(*identity).ok()?;

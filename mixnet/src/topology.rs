@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::address::{Address, AddressError, AddressPolicy, PeerKey};
@@ -128,14 +127,7 @@ impl Topology {
     pub fn kept_by(&self, own: PeerKey, max: usize) -> Vec<PeerKey> {
         let mut kept: Vec<_> = self.relays_for(own).collect();
         if kept.len() > max {
-            let rank = |peer: &PeerKey| -> [u8; 32] {
-                Sha256::new()
-                    .chain_update(own.as_bytes())
-                    .chain_update(peer.as_bytes())
-                    .finalize()
-                    .into()
-            };
-            kept.sort_by_cached_key(rank);
+            kept.sort_by_cached_key(|peer| own.rank(peer));
             kept.truncate(max);
         }
         kept

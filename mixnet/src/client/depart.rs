@@ -131,17 +131,16 @@ impl Client {
             (None, None) => None,
         };
         let last = end.and_then(|end| self.hop(network.topology, end));
-        let Some((path, last)) = path.zip(last) else {
-            let path = network.relays.pick_return(&mut self.rng, None)?;
-            let way = Way {
-                path,
-                last: self.own,
-                delay_ms,
-            };
-            let message = Message::Drop.encode()?;
-            return self.forward(kind, way, &message, network);
+        let (path, last, block) = match path.zip(last) {
+            Some((path, last)) => {
+                let block = asked.and_then(|relay| self.probe(now, relay, delay_ms, network));
+                (path, last, block)
+            }
+            None => {
+                let path = network.relays.pick_return(&mut self.rng, None)?;
+                (path, self.own, None)
+            }
         };
-        let block = asked.and_then(|relay| self.probe(now, relay, delay_ms, network));
         let message = match &block {
             Some(block) => Message::Probe(block).encode()?,
             None => Message::Drop.encode()?,

@@ -19,8 +19,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 use zeroize::Zeroizing;
 
+use self::behaviour::Order;
 pub(super) use self::behaviour::{Behaviour, Wires};
-use self::behaviour::{Event, Order};
 pub use self::files::{KeyFileError, Places};
 use super::core::now;
 use super::{Query, SpawnError};
@@ -147,11 +147,8 @@ impl Driver {
             self.tell_status();
             let deadline = self.directory.next_deadline().max(Instant::now() + BREATH);
             let input = tokio::select! {
-                event = self.wires.events.recv() => match event {
-                    Some(Event::Request { from, id, request }) => Input::Request { from, id, request },
-                    Some(Event::Response { id, response }) => Input::Response { id, response },
-                    Some(Event::Failed { id }) => Input::Failed { id },
-                    Some(Event::Found(contact)) => Input::Found(contact),
+                input = self.wires.inputs.recv() => match input {
+                    Some(input) => input,
                     // The swarm has ended.
                     None => return,
                 },

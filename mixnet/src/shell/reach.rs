@@ -83,21 +83,51 @@ impl Reach {
     }
 }
 
+/// The socket of TCP or QUIC with which an address begins, and what follows it.
+pub(super) fn leading(address: &Multiaddr) -> Option<(Place, impl Iterator<Item = Protocol<'_>>)> {
+    let mut parts = address.iter();
+    let ip: IpAddr = match parts.next()? {
+        Protocol::Ip4(ip) => ip.into(),
+        Protocol::Ip6(ip) => ip.into(),
+        _ => return None,
+    };
+    let (transport, port) = match parts.next()? {
+        Protocol::Tcp(port) => (Transport::Tcp, port),
+        Protocol::Udp(port) if parts.next() == Some(Protocol::QuicV1) => (Transport::Quic, port),
+        _ => return None,
+    };
+    let at = SocketAddr::new(ip, port);
+    Some((Place { transport, at }, parts))
+}
+
+/// The socket of TCP or QUIC that an address names; none for what runs above one.
+pub(super) fn socket(address: &Multiaddr) -> Option<Place> {
+    let (place, mut rest) = leading(address)?;
+    rest.next().is_none().then_some(place)
+}
+
+/// A place as libp2p writes it.
+pub(super) fn multiaddr(place: Place) -> Multiaddr {
+    let (host, port) = (Multiaddr::from(place.at.ip()), place.at.port());
+    match place.transport {
+        Transport::Tcp => host.with(Protocol::Tcp(port)),
+        Transport::Quic => host.with(Protocol::Udp(port)).with(Protocol::QuicV1),
+    }
+}
+
 /// Whether a node can listen there: an IP address, and TCP, WebSocket over TCP, or QUIC.
 pub fn check_listen(address: &Multiaddr) -> Result<(), ReachError> {
-    let refused = || ReachError::Listen(address.clone());
-    let mut parts = address.iter();
-    match parts.next() {
-        Some(Protocol::Ip4(_) | Protocol::Ip6(_)) => {}
-        _ => return Err(refused()),
+    let known = leading(address).is_some_and(|(place, mut rest)| {
+        match (place.transport, rest.next(), rest.next()) {
+            (_, None, _) => true,
+            (Transport::Tcp, Some(Protocol::Ws(path)), None) => path == "/",
+            _ => false,
+        }
+    });
+    match known {
+        true => Ok(()),
+        false => Err(ReachError::Listen(address.clone())),
     }
-    let known = match (parts.next(), parts.next(), parts.next()) {
-        (Some(Protocol::Tcp(_)), None, None) => true,
-        (Some(Protocol::Tcp(_)), Some(Protocol::Ws(path)), None) => path == "/",
-        (Some(Protocol::Udp(_)), Some(Protocol::QuicV1), None) => true,
-        _ => false,
-    };
-    if known { Ok(()) } else { Err(refused()) }
 }
 
 /// The place that a descriptor can name for one of the addresses that a node listens on; none for WebSocket, for which a descriptor has
@@ -105,23 +135,6 @@ pub fn check_listen(address: &Multiaddr) -> Result<(), ReachError> {
 pub fn place(address: &Multiaddr) -> Option<Place> {
     let place = socket(address)?;
     (!place.at.ip().is_unspecified() && place.at.port() != 0).then_some(place)
-}
-
-/// The socket of TCP or QUIC that an address names; none for what runs above one.
-pub(super) fn socket(address: &Multiaddr) -> Option<Place> {
-    let mut parts = address.iter();
-    let ip: IpAddr = match parts.next()? {
-        Protocol::Ip4(ip) => ip.into(),
-        Protocol::Ip6(ip) => ip.into(),
-        _ => return None,
-    };
-    let (transport, port) = match (parts.next()?, parts.next(), parts.next()) {
-        (Protocol::Tcp(port), None, None) => (Transport::Tcp, port),
-        (Protocol::Udp(port), Some(Protocol::QuicV1), None) => (Transport::Quic, port),
-        _ => return None,
-    };
-    let at = SocketAddr::new(ip, port);
-    Some(Place { transport, at })
 }
 
 /// The peer of an address that ends in `/p2p/`, and the address without it.
@@ -153,10 +166,10 @@ pub enum ReachError {
     )]
     Peer(Multiaddr),
     /// More listening addresses than sensible.
-    #[error("{0} more addresses to listen on: at most 16 are")]
+    #[error("{0} more addresses to listen on: at most {ALSO_LISTEN_MAX} are")]
     TooManyListeners(usize),
     /// More extra addresses than sensible.
-    #[error("{0} addresses of peers: at most 1024 are kept")]
+    #[error("{0} addresses of peers: at most {EXTRA_ADDRESSES_MAX} are kept")]
     TooManyPeers(usize),
 }
 

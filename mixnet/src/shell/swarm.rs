@@ -306,9 +306,11 @@ impl Network {
     /// Takes the newest network.
     async fn renew(&mut self) {
         let topology = self.topologies.borrow_and_update().clone();
-        let view = self.view.borrow().clone();
-        let is_connected = |peer: &PeerKey| view.links.contains_key(peer);
-        let new = self.contacts.renew(&topology, Instant::now(), is_connected);
+        let new = {
+            let view = self.view.borrow();
+            let is_connected = |peer: &PeerKey| view.links.contains_key(peer);
+            self.contacts.renew(&topology, Instant::now(), is_connected)
+        };
         for peer in new {
             self.dial(peer).await;
         }

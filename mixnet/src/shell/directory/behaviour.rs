@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! directory task ─ Order (ask, answer) ─▶ Behaviour ─ /ferry/directory/1 ─▶ peer
-//! directory task ◀─ Event (request, response, failed, found) ─ Behaviour
+//! directory task ◀─ Input (request, response, failed, found) ─ Behaviour
 //! ```
 
 use std::collections::BTreeMap;
@@ -22,16 +22,17 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::mpsc;
 
 use super::codec::{Codec, PROTOCOL};
-use super::finder::{Finder, multiaddr};
-use crate::address::{AddressPolicy, PeerKey};
+use super::finder::Finder;
+use crate::address::AddressPolicy;
 use crate::directory::limits::{ANSWER_WITHIN, ANSWERS_MAX};
 use crate::directory::wire::{Request, Response};
-use crate::directory::{AskId, Contact, Mode};
+use crate::directory::{AskId, Contact, Input, Mode};
+use crate::shell::reach::multiaddr;
 use crate::shell::swarm::{peer_id, peer_key};
 
 // ---- Our bounds ----
 
-/// Orders and events that wait: the directory asks four at a time, and answers at once what it is asked.
+/// Orders and inputs that wait: the directory asks four at a time, and answers at once what it is asked.
 const CHANNEL_MAX: usize = 64;
 
 /// Streams of one connection at a time: a peer asks one question after the other.
@@ -58,28 +59,10 @@ pub(super) enum Order {
     Answer { id: AskId, response: Response },
 }
 
-/// What the network tells the directory.
-pub(super) enum Event {
-    Request {
-        from: PeerKey,
-        id: AskId,
-        request: Request,
-    },
-    Response {
-        id: AskId,
-        response: Response,
-    },
-    Failed {
-        id: AskId,
-    },
-    /// A look-up has found a node.
-    Found(Contact),
-}
-
 /// The directory's ends of the channels.
 pub(in crate::shell) struct Wires {
     pub(super) orders: mpsc::Sender<Order>,
-    pub(super) events: mpsc::Receiver<Event>,
+    pub(super) inputs: mpsc::Receiver<Input>,
 }
 
 /// The behaviour.
@@ -87,7 +70,7 @@ pub(in crate::shell) struct Behaviour {
     inner: Inner,
     policy: AddressPolicy,
     orders: mpsc::Receiver<Order>,
-    events: mpsc::Sender<Event>,
+    inputs: mpsc::Sender<Input>,
     /// Questions to others, with whom they are for.
     asked: BTreeMap<request_response::OutboundRequestId, (AskId, Contact)>,
     /// Requests of others that wait for an answer, by the id that the directory knows.
@@ -114,19 +97,19 @@ impl Behaviour {
             finder: finder.into(),
         };
         let (order_sender, orders) = mpsc::channel(CHANNEL_MAX);
-        let (events, event_receiver) = mpsc::channel(CHANNEL_MAX);
+        let (inputs, input_receiver) = mpsc::channel(CHANNEL_MAX);
         let behaviour = Self {
             inner,
             policy,
             orders,
-            events,
+            inputs,
             asked: BTreeMap::new(),
             waiting: BTreeMap::new(),
             requests: 0,
         };
         let wires = Wires {
             orders: order_sender,
-            events: event_receiver,
+            inputs: input_receiver,
         };
         (behaviour, wires)
     }
@@ -135,12 +118,12 @@ impl Behaviour {
         match order {
             Order::Ask { id, to, request } => {
                 let Some(peer) = peer_id(&to.peer) else {
-                    return self.tell(Event::Failed { id });
+                    return self.tell(Input::Failed { id });
                 };
                 // A descriptor may name further places that this node never dials.
                 let mut places = to.places.clone();
                 places.retain(|place| self.policy.check_socket(place.at).is_ok());
-                let places = places.iter().map(multiaddr).collect();
+                let places = places.into_iter().map(multiaddr).collect();
                 let request = self
                     .inner
                     .messages
@@ -157,8 +140,8 @@ impl Behaviour {
     }
 
     /// What finds the directory busy is lost: a question is asked again, an answer counts as missing.
-    fn tell(&mut self, event: Event) {
-        let _ = self.events.try_send(event);
+    fn tell(&mut self, input: Input) {
+        let _ = self.inputs.try_send(input);
     }
 
     fn happened(&mut self, event: InnerEvent) {
@@ -166,7 +149,7 @@ impl Behaviour {
             InnerEvent::Messages(event) => self.message(event),
             InnerEvent::Finder(found) => {
                 for contact in found {
-                    self.tell(Event::Found(contact));
+                    self.tell(Input::Found(contact));
                 }
             }
         }
@@ -188,7 +171,7 @@ impl Behaviour {
                     self.requests += 1;
                     let id = self.requests;
                     self.waiting.insert(id, channel);
-                    self.tell(Event::Request { from, id, request });
+                    self.tell(Input::Request { from, id, request });
                 }
             }
             request_response::Event::Message {
@@ -203,7 +186,7 @@ impl Behaviour {
                     if let Some(finder) = self.inner.finder.as_mut() {
                         finder.answered(&contact);
                     }
-                    self.tell(Event::Response { id, response });
+                    self.tell(Input::Response { id, response });
                 }
             }
             request_response::Event::OutboundFailure {
@@ -214,7 +197,7 @@ impl Behaviour {
                     if let Some(finder) = self.inner.finder.as_mut() {
                         finder.silent(&contact);
                     }
-                    self.tell(Event::Failed { id });
+                    self.tell(Input::Failed { id });
                 }
             }
             request_response::Event::InboundFailure { error, .. } => {

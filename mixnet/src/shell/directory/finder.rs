@@ -24,9 +24,10 @@ use libp2p::swarm::{
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use crate::address::{AddressPolicy, Transport};
+use crate::address::AddressPolicy;
 use crate::descriptor::{PLACES_MAX, Place};
 use crate::directory::Contact;
+use crate::shell::reach::{leading, multiaddr};
 use crate::shell::swarm::{peer_id, peer_key};
 
 /// The protocol.
@@ -96,7 +97,7 @@ impl Finder {
         let Some(id) = peer_id(&contact.peer) else {
             return;
         };
-        for address in contact.places.iter().map(multiaddr) {
+        for address in contact.places.iter().copied().map(multiaddr) {
             self.inner.add_address(&id, address);
         }
     }
@@ -134,32 +135,11 @@ impl Finder {
     }
 }
 
-/// A place as libp2p writes it.
-pub(super) fn multiaddr(place: &Place) -> Multiaddr {
-    let at = Multiaddr::from(place.at.ip());
-    match place.transport {
-        Transport::Tcp => at.with(Protocol::Tcp(place.at.port())),
-        Transport::Quic => at
-            .with(Protocol::Udp(place.at.port()))
-            .with(Protocol::QuicV1),
-    }
-}
-
-/// The place that an address names, if it is of a kind that descriptors have.
+/// The place that an address names, perhaps with the name of the peer there.
 fn place(address: &Multiaddr) -> Option<Place> {
-    let mut parts = address.iter();
-    let ip = match parts.next()? {
-        Protocol::Ip4(ip) => ip.into(),
-        Protocol::Ip6(ip) => ip.into(),
-        _ => return None,
-    };
-    let (transport, port) = match (parts.next()?, parts.next()) {
-        (Protocol::Tcp(port), None | Some(Protocol::P2p(_))) => (Transport::Tcp, port),
-        (Protocol::Udp(port), Some(Protocol::QuicV1)) => (Transport::Quic, port),
-        _ => return None,
-    };
-    let at = std::net::SocketAddr::new(ip, port);
-    Some(Place { transport, at })
+    let (place, mut rest) = leading(address)?;
+    let named = rest.all(|part| matches!(part, Protocol::P2p(_)));
+    named.then_some(place)
 }
 
 impl NetworkBehaviour for Finder {

@@ -32,11 +32,11 @@ use libp2p::swarm::ConnectionId;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, PeerId};
 
-use super::guard;
 use super::transport::{multiaddr, quic_multiaddr};
 use crate::address::{AddressPolicy, PeerKey, Transport};
 use crate::descriptor::Descriptor;
 use crate::limits::{PUNCH_MAX, REDIAL_FIRST, REDIAL_MAX};
+use crate::shell::reach;
 use crate::topology::Topology;
 
 // ---- Our constants ----
@@ -191,12 +191,10 @@ impl Contacts {
         let at = descriptor.address();
         let mut routes = at.map_or_else(Vec::new, |at| self.both(at, descriptor.transport()));
         for place in &descriptor.statement().places {
-            let (route, spoken) = match place.transport {
-                Transport::Tcp => (multiaddr(place.at), true),
-                Transport::Quic => (quic_multiaddr(place.at), self.dialled.quic),
-            };
+            let route = reach::multiaddr(*place);
+            let spoken = place.transport == Transport::Tcp || self.dialled.quic;
             // The address was checked when the network was read; where the further places are is only checked here.
-            let may = spoken && guard::check(self.dialled.policy, &route).is_ok();
+            let may = spoken && self.dialled.policy.check_socket(place.at).is_ok();
             if may && !routes.contains(&route) {
                 routes.push(route);
             }

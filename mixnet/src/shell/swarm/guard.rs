@@ -9,7 +9,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -23,8 +22,9 @@ use libp2p::swarm::{
 use libp2p::{Multiaddr, PeerId};
 use thiserror::Error;
 
-use crate::address::{AddressError, AddressPolicy};
+use crate::address::{AddressError, AddressPolicy, Transport};
 use crate::limits::{CONNECTIONS_PER_PEER_MAX, DIALS_FOR_OTHERS_BURST, DIALS_FOR_OTHERS_EVERY};
+use crate::shell::reach::leading;
 
 /// Why a connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -125,23 +125,16 @@ impl Behaviour {
 }
 
 /// What may be dialled on the word of a stranger.
-pub(super) fn check(policy: AddressPolicy, address: &Multiaddr) -> Result<(), Refused> {
-    let mut parts = address.iter();
-    let host = parts.next();
-    let port = match (parts.next(), parts.next()) {
-        (Some(Protocol::Tcp(port)), None | Some(Protocol::P2p(_) | Protocol::Ws(_))) => port,
-        (Some(Protocol::Udp(port)), Some(Protocol::QuicV1)) => port,
-        _ => return Err(Refused::Kind),
-    };
-    if parts.any(|part| !matches!(part, Protocol::P2p(_))) {
-        return Err(Refused::Kind);
+fn check(policy: AddressPolicy, address: &Multiaddr) -> Result<(), Refused> {
+    let (place, rest) = leading(address).ok_or(Refused::Kind)?;
+    let mut rest = rest.peekable();
+    if place.transport == Transport::Tcp {
+        rest.next_if(|part| matches!(part, Protocol::Ws(_)));
     }
-    let ip: IpAddr = match host {
-        Some(Protocol::Ip4(ip)) => ip.into(),
-        Some(Protocol::Ip6(ip)) => ip.into(),
-        _ => return Err(Refused::Kind),
-    };
-    Ok(policy.check_socket(SocketAddr::new(ip, port))?)
+    match rest.all(|part| matches!(part, Protocol::P2p(_))) {
+        true => Ok(policy.check_socket(place.at)?),
+        false => Err(Refused::Kind),
+    }
 }
 
 fn is_circuit(address: &Multiaddr) -> bool {

@@ -21,7 +21,6 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::{ConnectionId, NetworkBehaviour};
 use libp2p::{Multiaddr, autonat, dcutr, relay};
-use sha2::{Digest, Sha256};
 
 use crate::address::PeerKey;
 use crate::limits::{
@@ -222,10 +221,7 @@ impl Nat {
     /// Connected helpers with their circuits, in the order in which `peer` takes them.
     fn ranked(&self, peer: &PeerKey) -> impl Iterator<Item = (PeerKey, Multiaddr)> {
         let mut helpers: Vec<_> = self.helpers.iter().collect();
-        helpers.sort_by_cached_key(|(helper, _)| -> [u8; 32] {
-            let hash = Sha256::new().chain_update(peer.as_bytes());
-            hash.chain_update(helper.as_bytes()).finalize().into()
-        });
+        helpers.sort_by_cached_key(|(helper, _)| peer.rank(helper));
         let circuit = |(helper, at): (&PeerKey, &Multiaddr)| {
             let id = super::peer_id(helper)?;
             let circuit = at.clone().with_p2p(id).ok()?.with(Protocol::P2pCircuit);

@@ -12,19 +12,21 @@ use std::net::{SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::{AsyncRead, AsyncWrite};
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::timeout::TransportTimeout;
 use libp2p::core::transport::{Boxed, OptionalTransport};
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
-use libp2p::multiaddr::Protocol;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::{Multiaddr, PeerId, Swarm, Transport, TransportError, noise, quic, relay, tcp, yamux};
 use libp2p_websocket as websocket;
 
 use super::wire::{Counted, Wire};
+use crate::address;
+use crate::descriptor::Place;
 use crate::shell::SpawnError;
-use crate::shell::reach::{Reach, socket};
+use crate::shell::reach::{self, Reach, socket};
 
 // ---- Our constants ----
 
@@ -55,7 +57,7 @@ pub(in crate::shell) struct QuicSockets(Vec<SocketAddr>);
 impl QuicSockets {
     pub(super) fn of(listen: SocketAddrV4, reach: &Reach) -> Self {
         let also = reach.also_listen.iter().filter_map(socket);
-        let also = also.filter(|place| place.transport == crate::address::Transport::Quic);
+        let also = also.filter(|place| place.transport == address::Transport::Quic);
         let main = reach.quic.then_some(listen.into());
         Self(main.into_iter().chain(also.map(|place| place.at)).collect())
     }
@@ -86,18 +88,10 @@ pub(super) fn build(
         tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
             .map(move |stream, _| Counted::new(stream, wire.clone()))
     };
-    let plain = tcp()
-        .upgrade(Version::V1Lazy)
-        .authenticate(noise.clone())
-        .multiplex(yamux::Config::default())
-        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    let plain = secured(tcp(), noise.clone());
     let mut websocket = websocket::Config::new(tcp());
     websocket.set_max_data_size(WEBSOCKET_MESSAGE_MAX);
-    let websocket = websocket
-        .upgrade(Version::V1Lazy)
-        .authenticate(noise.clone())
-        .multiplex(yamux::Config::default())
-        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    let websocket = secured(websocket, noise.clone());
     let mut config = quic::Config::new(identity);
     config.handshake_timeout = QUIC_HANDSHAKE;
     config.keep_alive_interval = QUIC_ALIVE;
@@ -105,13 +99,7 @@ pub(super) fn build(
     let quic = quic::tokio::Transport::new(config)
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     let circuits = match circuits {
-        Some(circuits) => OptionalTransport::some(
-            circuits
-                .upgrade(Version::V1Lazy)
-                .authenticate(noise)
-                .multiplex(yamux::Config::default())
-                .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer))),
-        ),
+        Some(circuits) => OptionalTransport::some(secured(circuits, noise)),
         None => OptionalTransport::none(),
     };
     let all = circuits
@@ -122,6 +110,35 @@ pub(super) fn build(
         .or_transport(plain)
         .map(|either, _| either.into_inner());
     Ok(TransportTimeout::new(all, DIAL_TIMEOUT).boxed())
+}
+
+/// Noise and Yamux above a stream.
+fn secured<T>(
+    transport: T,
+    noise: noise::Config,
+) -> impl Transport<
+    Output = (PeerId, StreamMuxerBox),
+    Error: Send + Sync + 'static,
+    ListenerUpgrade: Send + 'static,
+    Dial: Send + 'static,
+> + Send
++ Unpin
++ 'static
+where
+    T: Transport<
+            Output: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+            Error: Send + Sync + 'static,
+            ListenerUpgrade: Send + 'static,
+            Dial: Send + 'static,
+        > + Send
+        + Unpin
+        + 'static,
+{
+    transport
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise)
+        .multiplex(yamux::Config::default())
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
 }
 
 /// Listens at `at` and wherever else `reach` says.
@@ -165,13 +182,16 @@ fn failed(error: &dyn std::error::Error) -> SpawnError {
 
 /// An address over TCP.
 pub(super) fn multiaddr(at: impl Into<SocketAddr>) -> Multiaddr {
-    let at = at.into();
-    Multiaddr::from(at.ip()).with(Protocol::Tcp(at.port()))
+    reach::multiaddr(Place {
+        transport: address::Transport::Tcp,
+        at: at.into(),
+    })
 }
 
 /// The same host and port number over QUIC.
 pub(super) fn quic_multiaddr(at: impl Into<SocketAddr>) -> Multiaddr {
-    let at = at.into();
-    let udp = Multiaddr::from(at.ip()).with(Protocol::Udp(at.port()));
-    udp.with(Protocol::QuicV1)
+    reach::multiaddr(Place {
+        transport: address::Transport::Quic,
+        at: at.into(),
+    })
 }

@@ -7,6 +7,7 @@ use libp2p::swarm::SwarmEvent;
 use libp2p::{Swarm, SwarmBuilder, noise, tcp, yamux};
 
 use super::*;
+use crate::address::Transport;
 
 const LOCAL: AddressPolicy = AddressPolicy {
     allow_private: true,
@@ -35,7 +36,7 @@ async fn node(policy: AddressPolicy) -> (Swarm<Finder>, Contact) {
         transport: Transport::Tcp,
         at,
     };
-    swarm.listen_on(multiaddr(&place)).unwrap();
+    swarm.listen_on(multiaddr(place)).unwrap();
     while !matches!(
         swarm.select_next_some().await,
         SwarmEvent::NewListenAddr { .. }
@@ -105,7 +106,7 @@ async fn an_address_that_is_never_dialled_is_not_dialled_for_a_look_up() {
         &[],
         Endpoint::Dialer,
     );
-    let dialled = multiaddr(&other.places[0]).with_p2p(*first.local_peer_id());
+    let dialled = multiaddr(other.places[0]).with_p2p(*first.local_peer_id());
     assert_eq!(named.unwrap(), [dialled.unwrap()]);
 }
 
@@ -124,7 +125,17 @@ fn places_are_read_as_they_are_written() {
         let place = place(&address);
         assert_eq!(place.is_some(), read, "{text}");
         if let Some(place) = place {
-            assert_eq!(multiaddr(&place), address);
+            assert_eq!(multiaddr(place), address);
         }
     }
+}
+
+/// A circuit begins with the place of its relay, which is not that of the peer behind it.
+#[test]
+fn a_circuit_is_no_place() {
+    let identity: Keypair = secp256k1::Keypair::generate().into();
+    let relay: Multiaddr = "/ip4/1.2.3.4/tcp/5".parse().unwrap();
+    let named = relay.with(Protocol::P2p(identity.public().to_peer_id()));
+    assert!(place(&named).is_some());
+    assert_eq!(place(&named.with(Protocol::P2pCircuit)), None);
 }
