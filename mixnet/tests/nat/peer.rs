@@ -1,9 +1,10 @@
 //! A node in a namespace: this program again, told by its environment to be one. It takes lines on its standard input and
 //! answers each with one line of JSON; what reaches its user is asked for, too.
 
-use std::io::{BufRead, BufReader, Write};
+#[path = "../shell/child.rs"]
+mod child;
+
 use std::net::SocketAddrV4;
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
 use mixnet::shell::{Event, Handle, Reach, Status};
@@ -11,6 +12,7 @@ use mixnet::{Preset, Surb, Transport};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use self::child::Child;
 use super::lab::{Host, inside};
 use super::net::{LONG, Net, Role, object};
 
@@ -85,7 +87,6 @@ pub fn serve_if_child() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let node = Net::start_as(config);
-        println!("{}", json!({"ready": true}));
         serve(&net, node.handle, node.events).await;
     });
     std::process::exit(0);
@@ -99,14 +100,7 @@ fn preset() -> Preset {
 }
 
 async fn serve(net: &Net, handle: Handle, mut events: mpsc::Receiver<Event>) {
-    let (lines, mut asked) = mpsc::channel::<String>(1);
-    std::thread::spawn(move || {
-        for line in std::io::stdin().lines().map_while(Result::ok) {
-            if lines.blocking_send(line).is_err() {
-                return;
-            }
-        }
-    });
+    let mut asked = child::serve();
     let mut got = Vec::new();
     loop {
         tokio::select! {
@@ -175,44 +169,20 @@ fn report(status: &Status) -> Value {
 }
 
 /// The node as its parent has it.
-pub struct Peer {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    stdout: BufReader<ChildStdout>,
-}
+pub struct Peer(Child);
 
 impl Peer {
     pub fn start(host: &Host, plan: &Plan<'_>) -> Self {
-        let mut child = inside(host, &std::env::current_exe().unwrap())
-            .env(PEER, plan.to_json().to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdin = child.stdin.take();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut peer = Self {
-            child,
-            stdin,
-            stdout,
-        };
-        assert_eq!(peer.line()["ready"], true);
-        peer
-    }
-
-    fn line(&mut self) -> Value {
-        let mut line = String::new();
-        assert!(
-            self.stdout.read_line(&mut line).unwrap() > 0,
-            "the node has ended"
-        );
-        serde_json::from_str(&line).unwrap()
+        let mut command = inside(host, &std::env::current_exe().unwrap());
+        command.env(PEER, plan.to_json().to_string());
+        let mut child = Child::start(command);
+        child.ready();
+        Self(child)
     }
 
     /// Asks one thing.
     pub fn ask(&mut self, line: &str) -> Value {
-        writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
-        self.line()
+        self.0.ask(line)
     }
 
     /// Asks for the status until it is as wanted.
@@ -239,14 +209,5 @@ impl Peer {
             std::thread::sleep(Duration::from_millis(50));
         }
         false
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // It ends with its input; one that does not is ended.
-        self.stdin = None;
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

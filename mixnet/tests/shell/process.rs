@@ -5,9 +5,12 @@
 
 #![allow(dead_code, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
-use std::io::{BufRead, BufReader, Write};
+#[path = "child.rs"]
+mod child;
+
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,6 +18,7 @@ use mixnet::shell::{Refusal, Status, spawn};
 use mixnet::{DropReason, PacketKind, Preset};
 use serde_json::{Value, json};
 
+use self::child::Child;
 use super::net::{Net, Role, mix_key};
 
 const ADDRESSES: &str = "FERRY_MIX_RELAY_ADDRESSES";
@@ -41,15 +45,7 @@ pub fn serve_if_child() {
     runtime.block_on(async {
         let (handle, mut events, _task) = spawn(config).unwrap();
         tokio::spawn(async move { while events.recv().await.is_some() {} });
-        println!("{}", json!({"ready": true}));
-        let (lines, mut asked) = tokio::sync::mpsc::channel(1);
-        std::thread::spawn(move || {
-            for line in std::io::stdin().lines().map_while(Result::ok) {
-                if lines.blocking_send(line).is_err() {
-                    return;
-                }
-            }
-        });
+        let mut asked = child::serve();
         while let Some(line) = asked.recv().await {
             let key = |n: &str| mix_key(n.parse().unwrap());
             match line.split_once(' ') {
@@ -95,8 +91,6 @@ fn report(status: &Status) -> Value {
 /// The relay as its parent has it.
 pub struct Process {
     child: Child,
-    stdin: Option<ChildStdin>,
-    stdout: BufReader<ChildStdout>,
     panics: Arc<AtomicU64>,
 }
 
@@ -108,50 +102,25 @@ impl Process {
         command
             .args(args)
             .env(ADDRESSES, addresses.join(","))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         if let Some(dir) = replay_dir {
             command.env(REPLAY_DIR, dir);
         }
-        let mut child = command.spawn().unwrap();
-        let stdin = child.stdin.take();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut child = Child::start(command);
         let panics = Arc::new(AtomicU64::new(0));
-        let (stderr, counter) = (child.stderr.take().unwrap(), panics.clone());
+        let (stderr, counter) = (child.process.stderr.take().unwrap(), panics.clone());
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 counter.fetch_add(u64::from(line.contains("panicked at")), Ordering::Relaxed);
                 eprintln!("relay: {line}");
             }
         });
-        let mut process = Self {
-            child,
-            stdin,
-            stdout,
-            panics,
-        };
-        assert_eq!(process.line()["ready"], true);
-        process
-    }
-
-    /// The next line of JSON; what a test harness prints besides is passed over.
-    fn line(&mut self) -> Value {
-        loop {
-            let mut line = String::new();
-            assert!(
-                self.stdout.read_line(&mut line).unwrap() > 0,
-                "the relay has ended"
-            );
-            let json = line.find('{').map(|at| serde_json::from_str(&line[at..]));
-            if let Some(Ok(value)) = json {
-                return value;
-            }
-        }
+        child.ready();
+        Self { child, panics }
     }
 
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.child.process.id()
     }
 
     pub fn status(&mut self) -> Value {
@@ -160,8 +129,7 @@ impl Process {
 
     /// Gives an order; the status after it.
     pub fn ask(&mut self, order: &str) -> Value {
-        writeln!(self.stdin.as_mut().unwrap(), "{order}").unwrap();
-        self.line()
+        self.child.ask(order)
     }
 
     /// Panics that it told of; one in a task of its own ends nothing.
@@ -171,7 +139,7 @@ impl Process {
 
     /// Memory in use, in KiB.
     pub fn memory_kib(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.child.id());
+        let path = format!("/proc/{}/status", self.id());
         let status = std::fs::read_to_string(path).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:"));
         let number = line.and_then(|line| line.split_whitespace().nth(1));
@@ -180,16 +148,7 @@ impl Process {
 
     /// SIGKILL: nothing is written, nothing is closed.
     pub fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.stdin = None;
-        // A relay that does not end by itself is ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.child.process.kill().unwrap();
+        self.child.process.wait().unwrap();
     }
 }
