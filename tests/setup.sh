@@ -5,6 +5,7 @@ set -eu
 stage=${1:-build}
 packages=()
 need() { packages+=("$1"); }
+install() { DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null; }
 
 if ! command -v cargo >/dev/null; then
   echo "setup: no Rust toolchain found. Install rustup (see rustup.rs), then: rustup toolchain install stable" >&2
@@ -40,7 +41,7 @@ if [ ${#packages[@]} -gt 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "setup: installing ${packages[*]}"
     apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+    install "${packages[@]}"
   else
     echo "setup: missing: ${packages[*]}. Run this as root, then again: $line" >&2
     exit 1
@@ -54,7 +55,7 @@ if [ "$stage" = test ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; t
   command -v nft >/dev/null || routers+=(nftables)
   if [ ${#routers[@]} -gt 0 ]; then
     echo "setup: installing ${routers[*]}"
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${routers[@]}" >/dev/null; } ||
+    { apt-get update -qq && install "${routers[@]}"; } ||
       echo "setup: ${routers[*]} cannot be installed; tests behind routers are left out" >&2
   fi
 fi
@@ -64,7 +65,7 @@ if [ "$stage" = test ]; then
   python=${FERRY_PYTHON:-python3}
   if ! "$python" -c 'import cryptography' 2>/dev/null; then
     if [ "$(id -u)" = 0 ] && [ "$(command -v "$python")" = /usr/bin/python3 ] && command -v apt-get >/dev/null; then
-      DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-cryptography >/dev/null
+      install python3-cryptography
     elif ! "$python" -m pip install -q cryptography; then
       echo "setup: $python lacks the package cryptography. Run: $python -m pip install cryptography" >&2
       exit 1

@@ -222,6 +222,10 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("log", "What is written to standard error."),
 ];
 
+/// The delay of another preset for a class of messages; empty: that of the node's own.
+const OF_ANOTHER_PRESET: Form =
+    Form::Word(&["", "fast", "normal", "mobile", "mobile-saver", "high"]);
+
 /// Every key, in the order of the file.
 pub const KEYS: &[Key] = &[
     Key {
@@ -480,28 +484,28 @@ pub const KEYS: &[Key] = &[
     Key {
         section: "mix",
         name: "interactive",
-        form: Form::Word(&["", "fast", "normal", "mobile", "mobile-saver", "high"]),
+        form: OF_ANOTHER_PRESET,
         default: |_| Value::text(""),
         why: "Preset whose delay a short message has that somebody waits for. Empty: that of `preset`. The clock stays that of `preset`.",
     },
     Key {
         section: "mix",
         name: "bulk",
-        form: Form::Word(&["", "fast", "normal", "mobile", "mobile-saver", "high"]),
+        form: OF_ANOTHER_PRESET,
         default: |_| Value::text(""),
         why: "The same for a message of more than 8 packets.",
     },
     Key {
         section: "mix",
         name: "background",
-        form: Form::Word(&["", "fast", "normal", "mobile", "mobile-saver", "high"]),
+        form: OF_ANOTHER_PRESET,
         default: |_| Value::text(""),
         why: "The same for what prepares for later, such as stocks of reply blocks.",
     },
     Key {
         section: "mix",
         name: "replies",
-        form: Form::Word(&["", "fast", "normal", "mobile", "mobile-saver", "high"]),
+        form: OF_ANOTHER_PRESET,
         default: |_| Value::text(""),
         why: "The same for what others send to this node through its reply blocks.",
     },

@@ -88,14 +88,15 @@ struct Home {
 
 impl Home {
     fn new(dir: Option<&Path>) -> Result<Self, Failure> {
-        let temporary = match dir {
-            Some(_) => None,
-            None => Some(fresh("ferry-devnet-")?),
+        let (path, temporary) = match dir {
+            Some(dir) => (dir.to_owned(), None),
+            None => {
+                let temporary = fresh("ferry-devnet-")?;
+                (temporary.path().to_owned(), Some(temporary))
+            }
         };
-        let path = dir.or(temporary.as_ref().map(TempDir::path));
-        let path = path.unwrap_or(Path::new("."));
-        let path = std::path::absolute(path)
-            .map_err(|error| Failure::file(Exit::Config, "find", path, &error))?;
+        let path = std::path::absolute(&path)
+            .map_err(|error| Failure::file(Exit::Config, "find", &path, &error))?;
         Ok(Self {
             path,
             _temporary: temporary,

@@ -12,13 +12,11 @@ use ::legacy::identity::NodeId;
 use ::mixnet::shell::Handle;
 use tokio::sync::mpsc;
 
+use super::interest::CLIENTS_MAX;
 use crate::config::settings::WindowRule;
 
 /// A client that has done nothing for so long is not looked at: as long as a step of the window.
 const QUIET: Duration = ::mixnet::window::STEP;
-
-/// Clients that count: as many as whose wishes are followed.
-const CLIENTS_MAX: usize = 16;
 
 /// Signs that wait for the follower, which only passes them on.
 pub const SIGNS_MAX: usize = 16;

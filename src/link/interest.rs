@@ -20,8 +20,8 @@ const TOPIC_BITS: u8 = 8;
 /// Bits of the prefix of an unexplained bit of the filter: the topics whose first byte can have set it.
 const GROUP_BITS: u8 = 5;
 
-/// Local clients whose wishes are kept. An edge is for one person; a few devices are plenty.
-const CLIENTS_MAX: usize = 16;
+/// Local clients whose wishes are kept, and that count as present. An edge is for one person; a few devices are plenty.
+pub(super) const CLIENTS_MAX: usize = 16;
 
 /// Turns bloom filters into prefixes.
 pub struct Interests {

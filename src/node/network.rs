@@ -6,7 +6,6 @@ use ::mixnet::descriptor::Descriptor;
 use ::mixnet::directory::Mode;
 use ::mixnet::shell::directory::{Config, Places};
 use ::mixnet::{PeerKey, Topology};
-use sha2::{Digest, Sha256};
 
 use super::parts::Mix;
 use crate::config::Settings;
@@ -64,11 +63,7 @@ fn in_order(own: PeerKey, begin: &[Descriptor], network: &Topology) -> Vec<Descr
     let is_first = |peer: PeerKey| begin.iter().any(|old| old.peer() == peer);
     let mut others: Vec<&Descriptor> = network.iter().collect();
     others.retain(|descriptor| !is_first(descriptor.peer()));
-    others.sort_by_cached_key(|descriptor| {
-        let pair = [own.as_bytes(), descriptor.peer().as_bytes()].map(|key| key.to_vec());
-        let hash: [u8; 32] = Sha256::digest(pair.concat()).into();
-        hash
-    });
+    others.sort_by_cached_key(|descriptor| own.rank(&descriptor.peer()));
     first.chain(others.into_iter().cloned()).collect()
 }
 
