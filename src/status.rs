@@ -185,6 +185,8 @@ pub struct MailboxStatus {
 pub struct EdgeStatus {
     /// The bridge in use: its peer key, hexadecimal.
     pub bridge: Option<String>,
+    /// Whether it is part of the network: that its descriptor is not out of date.
+    pub bridge_known: bool,
     /// Whether the bridge has confirmed the registration.
     pub registered: bool,
     /// How far the local client is.

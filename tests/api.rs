@@ -90,6 +90,7 @@ fn snapshot() -> Snapshot {
             bridge: None,
             edge: Some(EdgeStatus {
                 bridge: Some("02".into()),
+                bridge_known: true,
                 ..EdgeStatus::default()
             }),
             mailbox: None,

@@ -6,7 +6,7 @@
 //! a packet was lost, the rate was not reached, or the times are over their bounds.
 //!
 //! The generator's packets are built before the clock starts; their payload is shared, which a relay cannot tell. Each of its
-//! eight neighbours sends to itself through the relay.
+//! eight neighbours sends to itself through the relay. Together they send as independent users do, by a Poisson process.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::panic)]
 
@@ -29,17 +29,18 @@ use mixnet::histogram::BOUNDS_US;
 use mixnet::{Address, build};
 use net::{Net, Rogue};
 use process::Process;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
 use report::Report;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 /// Neighbours of the relay: each keeps below the rate that one neighbour may have.
 const NEIGHBOURS: u64 = 8;
 /// Mean delay in the packets, milliseconds.
 const DELAY_MS: u16 = 50;
-/// How often a neighbour sends what is due.
-const TICK: Duration = Duration::from_millis(2);
 /// After the last packet: more than the longest delay, and room for a busy machine.
 const SETTLE: Duration = Duration::from_secs(5);
 /// Bounds of the processing time at half load, microseconds.
@@ -130,7 +131,10 @@ async fn load(net: &Arc<Net>, relay: &mut Process, phase: u8, rate: u64, seconds
     let (relay_cpu, own_cpu) = (cpu_seconds(relay.id()), cpu_seconds(std::process::id()));
     let start = Instant::now();
     let mut tasks = JoinSet::new();
+    let mut turns = Vec::new();
     for (rogue, mut packets, mut stream, headers) in neighbours {
+        let (turn, mut turned) = mpsc::unbounded_channel();
+        turns.push(turn);
         tasks.spawn(async move {
             let received = Arc::new(AtomicU64::new(0));
             let counter = received.clone();
@@ -142,15 +146,14 @@ async fn load(net: &Arc<Net>, relay: &mut Process, phase: u8, rate: u64, seconds
             let mut frame = vec![0; 4610];
             frame[..2].copy_from_slice(&[0x80, 0x24]);
             let mut sent = 0;
-            while sent < each {
-                let due = (start.elapsed().as_secs_f64() * rate as f64 / NEIGHBOURS as f64) as u64;
-                while sent < due.min(each) {
-                    frame[2..2 + HEADER_LEN].copy_from_slice(&headers[sent as usize]);
-                    stream.write_all(&frame).await.unwrap();
-                    sent += 1;
+            for header in &headers {
+                if turned.recv().await.is_none() {
+                    break;
                 }
+                frame[2..2 + HEADER_LEN].copy_from_slice(header);
+                stream.write_all(&frame).await.unwrap();
                 stream.flush().await.unwrap();
-                sleep(TICK).await;
+                sent += 1;
             }
             let took = start.elapsed();
             // What has not come by then never comes.
@@ -159,6 +162,7 @@ async fn load(net: &Arc<Net>, relay: &mut Process, phase: u8, rate: u64, seconds
             (sent, received.load(Ordering::Relaxed), took)
         });
     }
+    let clock = std::thread::spawn(move || tick(rate, each, &turns));
     let (mut sent, mut came_back, mut took) = (0, 0, Duration::ZERO);
     while let Some(ended) = tasks.join_next().await {
         let (more, back, time) = ended.unwrap();
@@ -166,6 +170,7 @@ async fn load(net: &Arc<Net>, relay: &mut Process, phase: u8, rate: u64, seconds
         came_back += back;
         took = took.max(time);
     }
+    clock.join().unwrap();
     let wall = start.elapsed().as_secs_f64();
     let cores = |before: f64, after: f64| ((after - before) / wall * 100.0).round() / 100.0;
     let (relay_cores, generator_cores) = (
@@ -213,6 +218,22 @@ async fn load(net: &Arc<Net>, relay: &mut Process, phase: u8, rate: u64, seconds
         "generator_cores": generator_cores,
         "dropped": dropped,
     })
+}
+
+/// Gives the neighbours their turns, one after the other, `each` times. A thread of its own: timers of the runtime go off together,
+/// once a millisecond, which would bring packets in bunches.
+fn tick(rate: u64, each: u64, turns: &[mpsc::UnboundedSender<()>]) {
+    let mut rng = ChaCha20Rng::seed_from_u64(rate);
+    let mut due = std::time::Instant::now();
+    for _ in 0..each {
+        for turn in turns {
+            let uniform = (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
+            due += Duration::from_secs_f64(-(1.0 - uniform).ln() / rate as f64);
+            std::thread::sleep(due.saturating_duration_since(std::time::Instant::now()));
+            // A neighbour that is gone tells why itself.
+            let _ = turn.send(());
+        }
+    }
 }
 
 /// The headers of packets through the relay and back.

@@ -12,11 +12,11 @@
 //! fingerprint 5 = first 40 bits of AES-128(store key, tag[0..16]), never 0
 //! x             = fingerprint · segments
 //! segment       = x / 2^40
-//! place         = (x mod 2^40) · places of the segment / 2^40, or the next free one
+//! bucket        = (x mod 2^40) · buckets of the segment / 2^40, or the next one with room
 //! ```
 //!
 //! The store consists of segments that grow each for itself (`segment`): what one packet waits for is a segment of some
-//! thousand places, never the whole store.
+//! hundred buckets, never the whole store.
 
 mod segment;
 
@@ -266,8 +266,8 @@ pub const FINGERPRINT_LEN: usize = 5;
 pub const TAGS_MAX: usize = 100_000_000;
 /// Tags of the smallest store, whatever little is advertised: one second of what a neighbour may send, ten times.
 pub const TAGS_MIN: usize = 10_000;
-/// A tag costs 6.3 bytes in a segment that is about to grow, 9.4 in one that has just grown.
-const TAG_BYTES_MAX: usize = 10;
+/// A tag costs 6.7 bytes in a segment that is about to grow, 10 in one that has just grown, and its share of what a segment is itself.
+const TAG_BYTES_MAX: usize = 11;
 /// What a relay takes that says nothing else.
 pub const PACKETS_PER_SECOND: u32 = 100;
 /// An epoch of four hours, with half an hour of grace before and after it (spec/mixnet.md 3.2).

@@ -1,5 +1,5 @@
 //! Real nodes on loopback that know one descriptor each, find each other over `/ferry/directory/1`, change their mix keys in the
-//! middle of traffic, and find a relay again that moved.
+//! middle of traffic, find a relay again that moved, and see when there are two networks.
 
 #![cfg(feature = "shell")]
 #![allow(clippy::unwrap_used, clippy::panic)]
@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use mixnet::directory::active::Standing;
 use mixnet::directory::{Mode, Profile, Status};
 use mixnet::epoch::Epochs;
 use mixnet::shell::directory::{Config as DirectoryConfig, Places};
@@ -64,9 +65,20 @@ fn profile(role: Role, at: SocketAddrV4) -> Profile {
 
 /// A node that keeps what it learns under `dir`.
 fn config(net: &Net, n: usize, epoch_seconds: u32, dir: &Path) -> Config {
-    let role = ROLES[n];
+    begin(net, n, (ROLES[n], &[BEGINS_WITH[n]]), epoch_seconds, dir)
+}
+
+/// A node in a role, with the descriptors of those with whom it begins.
+fn begin(
+    net: &Net,
+    n: usize,
+    (role, with): (Role, &[usize]),
+    epoch_seconds: u32,
+    dir: &Path,
+) -> Config {
     let mut config = net.config(n);
-    config.topology = vec![config.topology[BEGINS_WITH[n]].clone()];
+    let descriptor = |n: &usize| config.topology[*n].clone();
+    config.topology = with.iter().map(descriptor).collect();
     config.replay_dir = Some(dir.join(format!("{n}/replay")));
     config.directory = Some(DirectoryConfig {
         mode: match role {
@@ -101,6 +113,19 @@ fn start_all(net: &Net, epoch_seconds: u32, dir: &Path) -> Vec<Running> {
 
 fn status(node: &Handle) -> Status {
     node.directory().unwrap()
+}
+
+/// Waits until the directory is in a state.
+async fn until(node: &Handle, is_there: impl Fn(&Status) -> bool) -> Status {
+    let end = Instant::now() + LONG;
+    loop {
+        let status = status(node);
+        if is_there(&status) {
+            return status;
+        }
+        assert!(Instant::now() < end, "{status:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 fn epoch(node: &Handle) -> Option<u32> {
@@ -261,6 +286,41 @@ async fn a_relay_that_moved_and_knows_nobody_by_file_is_found_and_dialled() {
         });
         timeout(LONG, there).await.unwrap().unwrap();
     }
+    for node in nodes {
+        node.shutdown().await;
+    }
+}
+
+/// Two networks that have lost each other, and a newcomer who was given seeds of both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_active_sets_of_one_epoch_are_a_fork_and_nothing_is_sent_through_either() {
+    const NEWCOMER: usize = 6;
+    let dir = tempfile::tempdir().unwrap();
+    let mut roles = [Role::Relay; NEWCOMER + 1];
+    roles[NEWCOMER] = Role::Client;
+    let net = Net::new(&roles, Preset::FAST);
+    let node = |n, with: &[usize]| {
+        let as_what = (roles[n], with);
+        start(begin(&net, n, as_what, EPOCH_SECONDS, dir.path()))
+    };
+    let apart = [[1], [2], [0], [4], [5], [3]];
+    let mut nodes: Vec<Running> = (0..).zip(&apart).map(|(n, with)| node(n, with)).collect();
+    let is_settled = |status: &Status| {
+        let settled = |(standing, _)| standing == Standing::Settled;
+        status.root.is_some_and(settled)
+    };
+    for relay in &nodes {
+        let status = until(&relay.handle, is_settled).await;
+        assert_eq!((status.relays, status.fork), (3, None));
+    }
+    nodes.push(node(NEWCOMER, &[0, 3]));
+    let newcomer = &nodes[NEWCOMER].handle;
+    let fork = until(newcomer, |status| status.fork.is_some()).await.fork;
+    let fork = fork.unwrap();
+    assert_eq!(fork.roots.len(), 2, "{fork:?}");
+    let mut topology = newcomer.topology();
+    let none = topology.wait_for(mixnet::Topology::is_empty);
+    timeout(LONG, none).await.unwrap().unwrap();
     for node in nodes {
         node.shutdown().await;
     }

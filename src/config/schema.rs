@@ -558,8 +558,8 @@ pub const KEYS: &[Key] = &[
         name: "capacity",
         form: Form::Count(1, 5_000),
         default: |_| Value::Count(i64::from(PACKETS_PER_SECOND)),
-        why: "Packets a second that a relay takes for long. Its table of seen packets grows to 0.18 MB for each of them, for each of \
-              two keys (18 MB at 100, 540 MB at 3000); a full table refuses what is new until the key changes.",
+        why: "Packets a second that a relay takes for long. Its table of seen packets grows to 0.2 MB at most for each of them, for each of \
+              two keys (20 MB at 100, 590 MB at 3000); a full table refuses what is new until the key changes.",
     },
     Key {
         section: "mix",

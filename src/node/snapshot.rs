@@ -98,12 +98,10 @@ impl Sources {
             }
             Some(Doing::Edge(status, interests, bridge)) => (
                 None,
-                Some(edge_status(
-                    &status.borrow(),
-                    interests,
-                    *bridge,
-                    &mut readings,
-                )),
+                Some(EdgeStatus {
+                    bridge_known: self.mix.as_ref().is_some_and(|mix| mix.knows(*bridge)),
+                    ..edge_status(&status.borrow(), interests, *bridge, &mut readings)
+                }),
             ),
             None => (None, None),
         };
@@ -367,6 +365,7 @@ fn edge_status(
         reply_blocks: status.reply_blocks,
         chains: status.chains,
         from_mailboxes: status.from_mailboxes,
+        ..EdgeStatus::default()
     }
 }
 

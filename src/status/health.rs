@@ -248,6 +248,12 @@ fn edge(status: &NodeStatus, causes: &mut Vec<Cause>) {
             "the relay list names no bridge that this edge may use",
             "put a bridge's descriptor into the file of [mix] topology, or correct [edge] bridge",
         ));
+    } else if !edge.bridge_known {
+        causes.push(Cause::blocking(
+            "bridge_left",
+            "the bridge of this edge is not part of the network any more: its descriptor has run out",
+            "wait until it runs again; or restart this edge, or correct [edge] bridge, to use another one",
+        ));
     }
     match edge.client {
         ClientState::WaitingForClient => causes.push(Cause::note(
@@ -361,6 +367,7 @@ mod tests {
         edge.whisper = Some(WhisperStatus::default());
         edge.edge = Some(EdgeStatus {
             bridge: Some("02".into()),
+            bridge_known: true,
             ..EdgeStatus::default()
         });
         let health = Health::of(&edge, true);
@@ -374,8 +381,18 @@ mod tests {
         assert_eq!(codes(&Health::of(&edge, true)), ["registering"]);
         edge.edge.as_mut().unwrap().registered = true;
         assert_eq!(codes(&Health::of(&edge, true)), [""; 0]);
+        edge.edge.as_mut().unwrap().bridge_known = false;
+        let health = Health::of(&edge, true);
+        assert!(
+            !health.ready && codes(&health) == ["bridge_left"],
+            "{health:?}"
+        );
         edge.edge.as_mut().unwrap().bridge = None;
-        assert!(!Health::of(&edge, true).ready);
+        let health = Health::of(&edge, true);
+        assert!(
+            !health.ready && codes(&health) == ["no_bridge"],
+            "{health:?}"
+        );
     }
 
     #[test]

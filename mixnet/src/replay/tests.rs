@@ -103,5 +103,5 @@ fn the_capacity_follows_the_rate_within_its_bounds() {
     assert_eq!(Capacity::default(), Capacity::for_rate(100, KEY_LIFE));
     // One in ten thousand, at the most.
     assert!(TAGS_MAX as f64 / 2f64.powi(40) <= 1e-4);
-    assert_eq!(Capacity::default().bytes_max(), 18_000_000);
+    assert_eq!(Capacity::default().bytes_max(), 19_800_000);
 }

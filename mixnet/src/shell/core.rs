@@ -1,10 +1,14 @@
-//! The task that owns the node: it feeds it what happens and does what it says.
+//! The thread that owns the node: it peels what comes, feeds the node what happens and does what it says.
+//!
+//! Its own thread with timers of its own, so that neither peeling holds up the network nor the network a packet that is due.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tokio::runtime::{self, Handle};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
@@ -20,7 +24,9 @@ use super::{Connection, Event, KeyError, Query, Reach, SendRequest, Status};
 use crate::address::PeerKey;
 use crate::counters::{PacketKind, Stage};
 use crate::error::DropReason;
-use crate::limits::{DIALLING_QUEUE_MAX, INTAKE_QUEUE_MAX, NEIGHBOUR_QUEUE_MAX, SHUTDOWN_MAX};
+use crate::limits::{
+    DIALLING_QUEUE_MAX, INTAKE_BATCH_MAX, INTAKE_QUEUE_MAX, NEIGHBOUR_QUEUE_MAX, SHUTDOWN_MAX,
+};
 use crate::mailbox::Request;
 use crate::node::{Input, Node, NodeConfig, Output};
 use crate::now::Now;
@@ -65,7 +71,7 @@ pub(super) struct Outside {
     /// With what it is told; none for a node that remembers nothing beyond a restart.
     pub(super) keeper: Option<(Keeper, mpsc::Receiver<Order>)>,
     pub(super) keys: Keys,
-    /// Both ends of the way to the core, of which the peeler has one already.
+    /// Both ends of the way to the core.
     pub(super) inputs: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
     /// The task of the directory, which ends with the swarm.
     pub(super) directory: Option<JoinHandle<()>>,
@@ -99,7 +105,6 @@ pub(super) async fn run(
     let opener = swarm.behaviour().mix.opener();
     let mut tasks = JoinSet::new();
     tasks.spawn(stream::accept(streams, packets.clone(), drops.clone()));
-    let peeling = spawn_blocking(move || peeler.run(commands));
     let keeping = keeper.map(|(keeper, orders)| spawn_blocking(move || keeper.run(orders)));
     let topologies = channels.network.subscribe();
     let network = Network::new(swarm, config.peer, &reach, topologies, inputs.clone());
@@ -107,6 +112,7 @@ pub(super) async fn run(
     tasks.spawn(network.run(dial_receiver));
     let core = Core {
         node: Node::new(config, now()),
+        peeler,
         topology,
         neighbours: BTreeMap::new(),
         dialling: BTreeMap::new(),
@@ -118,6 +124,7 @@ pub(super) async fn run(
         keys,
         opener,
         packets,
+        tasks: Handle::current(),
         inputs: inputs.downgrade(),
         dials,
         network: channels.network,
@@ -128,23 +135,32 @@ pub(super) async fn run(
         surbs_outstanding: channels.surbs_outstanding,
         forwarded: channels.forwarded,
     };
-    let done = core
-        .serve(input_receiver, channels.sends, channels.queries)
-        .await;
-    // The swarm and the readers end here; dropping the set aborts them at their next await. Then nobody has work for the peeler, and
-    // when that has ended, nobody has for the keeper. The directory writes whom it knows.
+    let waiting = Waiting {
+        inputs: input_receiver,
+        commands,
+        sends: channels.sends,
+        queries: channels.queries,
+    };
+    let done = spawn_blocking(move || core.run(waiting)).await;
+    // The swarm and the readers end here; dropping the set aborts them at their next await. Then nobody has work for the keeper. The
+    // directory writes whom it knows.
     tasks.shutdown().await;
     if let Some(directory) = directory
         && timeout(SHUTDOWN_MAX, directory).await.is_err()
     {
         tracing::warn!("the directory of mix nodes did not end in time");
     }
-    for thread in [Some(peeling), keeping].into_iter().flatten() {
-        if let Err(error) = thread.await {
-            tracing::error!(%error, "a thread of the mix node ended badly");
-        }
+    if let Some(keeping) = keeping
+        && let Err(error) = keeping.await
+    {
+        tracing::error!(%error, "the thread that keeps replay tags ended badly");
     }
     sockets.released().await;
+    let done = done.map_err(io::Error::other).flatten();
+    let done = done.unwrap_or_else(|error| {
+        tracing::error!(%error, "the thread of the mix node ended badly");
+        Vec::new()
+    });
     for done in done {
         // Whoever asked may have gone.
         let _ = done.send(());
@@ -161,8 +177,17 @@ pub(super) fn now() -> Now {
     }
 }
 
+/// What a core waits for.
+struct Waiting {
+    inputs: mpsc::Receiver<Input>,
+    commands: mpsc::Receiver<Command>,
+    sends: mpsc::Receiver<SendRequest>,
+    queries: mpsc::Receiver<Query>,
+}
+
 struct Core {
     node: Node,
+    peeler: Peeler,
     topology: Topology,
     /// The writers of connected peers.
     neighbours: BTreeMap<PeerKey, mpsc::Sender<Packet>>,
@@ -177,8 +202,10 @@ struct Core {
     mailbox: Option<mpsc::Sender<Request>>,
     opener: Opener,
     packets: mpsc::Sender<Command>,
+    /// Where its tasks run.
+    tasks: Handle,
     inputs: mpsc::WeakSender<Input>,
-    /// What is being asked of the peeler: in tasks, because the peeler may be waiting for this one.
+    /// Changes of keys, which wait for files and for this thread.
     chores: JoinSet<()>,
     keys: Keys,
     dials: mpsc::Sender<PeerKey>,
@@ -194,13 +221,21 @@ struct Core {
 }
 
 impl Core {
-    /// Serves until shutdown; gives back whom to tell when everything is closed.
-    async fn serve(
-        mut self,
-        mut inputs: mpsc::Receiver<Input>,
-        mut sends: mpsc::Receiver<SendRequest>,
-        mut queries: mpsc::Receiver<Query>,
-    ) -> Vec<oneshot::Sender<()>> {
+    /// Serves until shutdown, on this thread with timers of its own. Its tasks run where the network does.
+    fn run(self, waiting: Waiting) -> io::Result<Vec<oneshot::Sender<()>>> {
+        let mut timers = runtime::Builder::new_current_thread();
+        let timers = timers.enable_time().build()?;
+        Ok(timers.block_on(self.serve(waiting)))
+    }
+
+    /// Gives back whom to tell when everything is closed.
+    async fn serve(mut self, waiting: Waiting) -> Vec<oneshot::Sender<()>> {
+        let Waiting {
+            mut inputs,
+            mut commands,
+            mut sends,
+            mut queries,
+        } = waiting;
         let mut waiting = Vec::new();
         let mut stop_at: Option<Instant> = None;
         loop {
@@ -236,6 +271,7 @@ impl Core {
                     Some(input) => self.inputs(input, &mut inputs),
                     None => break,
                 },
+                Some(command) = commands.recv() => self.peel(command, &mut commands),
             }
         }
         self.close().await;
@@ -266,6 +302,22 @@ impl Core {
                 Ok(input) => self.input(input),
                 Err(_) => return,
             }
+        }
+    }
+
+    fn peel(&mut self, first: Command, more: &mut mpsc::Receiver<Command>) {
+        self.take(first);
+        for _ in 1..INTAKE_BATCH_MAX {
+            match more.try_recv() {
+                Ok(command) => self.take(command),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn take(&mut self, command: Command) {
+        if let Some(batch) = self.peeler.take(command) {
+            self.node.handle(now(), Input::Peeled(batch));
         }
     }
 
@@ -306,7 +358,7 @@ impl Core {
         };
         let (packets, receiver) = mpsc::channel(NEIGHBOUR_QUEUE_MAX);
         let writer = stream::write(id, self.opener.clone(), receiver, self.drops.clone());
-        self.writers.spawn(writer);
+        self.writers.spawn_on(writer, &self.tasks);
         self.neighbours.insert(peer, packets);
         for packet in self.dialling.remove(&peer).unwrap_or_default() {
             self.transmit(peer, packet);
@@ -454,10 +506,11 @@ impl Core {
             Query::Install { key, done } => self.install(key, done),
             Query::Retire { key, done } => {
                 let (keys, packets) = (self.keys.clone(), self.packets.clone());
-                self.chores.spawn(async move {
+                let chore = async move {
                     keys.retire(key, &packets).await;
                     let _ = done.send(());
-                });
+                };
+                self.chores.spawn_on(chore, &self.tasks);
             }
             // Handled by the loop, which knows how to end.
             Query::Shutdown { done } => drop(done),
@@ -468,7 +521,7 @@ impl Core {
     fn install(&mut self, key: SecretKey, done: oneshot::Sender<Result<(), KeyError>>) {
         let (keys, packets) = (self.keys.clone(), self.packets.clone());
         let inputs = self.inputs.clone();
-        self.chores.spawn(async move {
+        let chore = async move {
             let id = key.public();
             let result = keys.install(key, &packets).await;
             if let (Ok(()), Some(inputs)) = (&result, inputs.upgrade()) {
@@ -476,7 +529,8 @@ impl Core {
                 let _ = inputs.send(Input::Key(id)).await;
             }
             let _ = done.send(result);
-        });
+        };
+        self.chores.spawn_on(chore, &self.tasks);
     }
 
     fn status(&self) -> Status {

@@ -1,10 +1,12 @@
 //! The mixnet's part of a snapshot.
 
-use ::mixnet::Protection;
 use ::mixnet::counters::PacketKind;
 use ::mixnet::directory;
 use ::mixnet::error::DropReason;
 use ::mixnet::shell::{Handle, Reachability, Refusal, Status, Way};
+use ::mixnet::{PeerKey, Protection};
+
+use bridge::port::BridgeId;
 
 use crate::identity;
 use crate::metrics::{self, Readings};
@@ -20,6 +22,12 @@ pub(super) struct MixSource {
 }
 
 impl MixSource {
+    /// Whether a bridge is part of the network.
+    pub(super) fn knows(&self, bridge: BridgeId) -> bool {
+        let topology = self.handle.topology();
+        PeerKey::from_bytes(bridge.0).is_ok_and(|peer| topology.borrow().get(&peer).is_some())
+    }
+
     /// How the mixnet is doing; nothing once it has stopped.
     pub(super) async fn status(&self, readings: &mut Readings) -> Option<MixStatus> {
         let status = self.handle.status().await?;
