@@ -169,6 +169,12 @@ pub enum StartError {
         /// What is wrong.
         why: String,
     },
+    /// The mix keys of the epochs cannot be read or kept.
+    #[error("{0}")]
+    EpochKeys(String),
+    /// The tags of the packets that were seen cannot be read or kept.
+    #[error("{0}")]
+    ReplayTags(String),
     /// File descriptors, threads or memory.
     #[error("not enough resources: {0}")]
     Resources(String),
@@ -240,6 +246,18 @@ impl From<StartError> for Failure {
                 "a key cannot be used",
                 why,
                 "restore it from a backup, or make a new node with `ferry init`",
+            ),
+            StartError::EpochKeys(_) => Self::new(
+                Exit::Keys,
+                "the mix keys of the epochs cannot be used",
+                why,
+                "such keys are good for hours: set right what is wrong with the disk, or remove the file, and start again",
+            ),
+            StartError::ReplayTags(_) => Self::new(
+                Exit::DatabaseCorrupt,
+                "the tags of packets that were seen cannot be used",
+                why,
+                "set right what is wrong with the disk; or move the file away, and packets that were seen under its key can be sent once more",
             ),
             StartError::Resources(_) => Self::new(
                 Exit::Resources,

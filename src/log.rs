@@ -6,8 +6,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::settings::{Log, LogFormat};
 
-/// libp2p names peers at info; who wants that says so in `log.level`, which wins.
-const QUIET: &str = "libp2p_swarm=warn";
+/// libp2p names peers at info, and its Kademlia warns of a node that knows nobody yet, which `/v1/health` says with what to do. Who wants
+/// that says so in `log.level`, which wins.
+const QUIET: &str = "libp2p_swarm=warn,libp2p_kad=error";
 
 /// Starts logging for this process; a second call changes nothing.
 pub fn start(log: &Log) {

@@ -282,6 +282,44 @@ fn a_relay_list_that_somebody_changed_is_refused() {
     }
 }
 
+/// What a node keeps beside its database, and where else it listens: each with an advice of its own.
+#[test]
+fn damaged_files_of_the_mixnet_and_a_taken_further_port_are_named() {
+    let base = tempfile::tempdir().unwrap();
+    let mut node = Node::init(base.path(), "relay", 7_000);
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let further = format!("mix.also_listen=/ip4/127.0.0.1/tcp/{port}/ws");
+    node.set.push(further);
+    let text = node.refuses(10);
+    assert!(text.contains("mix.also_listen") && text.contains("write another port"));
+    node.set.pop();
+
+    drop(node.start());
+    let tags = fs::read_dir(node.dir.join("replay")).unwrap().next();
+    let tags = tags.unwrap().unwrap().path();
+    fs::write(&tags, [7; 100]).unwrap();
+    let text = node.refuses(13);
+    assert!(
+        text.contains(tags.to_str().unwrap()) && text.contains("move the file away"),
+        "{text}"
+    );
+    fs::remove_file(tags).unwrap();
+
+    node.set.push("mix.directory=gossip".into());
+    drop(node.start());
+    let key = fs::read_dir(node.dir.join("keys/epochs")).unwrap().next();
+    let key = key.unwrap().unwrap().path();
+    fs::write(&key, "00").unwrap();
+    let text = node.refuses(11);
+    assert!(
+        text.contains(key.to_str().unwrap()) && text.contains("remove the file"),
+        "{text}"
+    );
+    fs::remove_file(key).unwrap();
+    drop(node.start());
+}
+
 #[test]
 fn a_node_without_its_input_stops_when_asked_to_watch_it() {
     let base = tempfile::tempdir().unwrap();

@@ -167,7 +167,7 @@ async fn a_damaged_file_stops_the_start() {
     std::fs::write(file.path(), [7; 100]).unwrap();
     let refused = mixnet::shell::spawn(config(&net)).err().unwrap();
     assert!(
-        refused.to_string().contains("make a new mix key"),
+        refused.to_string().contains("begin with a new mix key"),
         "{refused}"
     );
 }

@@ -308,9 +308,13 @@ fn mix_failed(settings: &Settings, error: mix_shell::SpawnError) -> StartError {
             path: settings.mix.topology.clone(),
             why: error.to_string(),
         },
-        mix_shell::SpawnError::KeyFile(error) => StartError::Keys {
-            name: "mix",
-            why: error.to_string(),
+        mix_shell::SpawnError::KeyFile(error) => StartError::EpochKeys(error.to_string()),
+        mix_shell::SpawnError::ReplayTags(error) => StartError::ReplayTags(error.to_string()),
+        mix_shell::SpawnError::AlsoListen { address, source } => StartError::Config {
+            key: "mix.also_listen",
+            why: format!("cannot listen on {address}: {source}"),
+            what_to_do: "stop what uses it, write another port or an address of this machine, or leave it out"
+                .to_owned(),
         },
         mix_shell::SpawnError::Identity => StartError::Keys {
             name: "libp2p",

@@ -177,7 +177,7 @@ pub enum TagFileError {
         source: io::Error,
     },
     /// The file is damaged or is another key's.
-    #[error("{} does not hold the replay tags of this mix key: move it away and make a new mix key", path.display())]
+    #[error("{} does not hold the replay tags of this mix key: move it away, or begin with a new mix key", path.display())]
     NotOurs {
         /// Which file.
         path: PathBuf,
@@ -262,7 +262,7 @@ mod tests {
             fs::write(&file.path, &bytes).unwrap();
             let refused = open(dir.path(), 1).err().unwrap();
             assert!(matches!(refused, TagFileError::NotOurs { .. }), "byte {at}");
-            assert!(refused.to_string().contains("make a new mix key"));
+            assert!(refused.to_string().contains("begin with a new mix key"));
             bytes[at] ^= 1;
         }
     }
