@@ -170,6 +170,7 @@ def report(preset, took, used):
         "packets_received": phone["received"],
         "bytes": phone["bytes"],
         "bytes_keep_alive": silent["bytes"],
+        "packets_keep_alive": silent["sent"] + silent["received"],
         "tcp_bytes": phone["tcp"],
         "mb_a_month": round(phone["bytes"] * month / 1e6, 1),
         "mb_a_month_keep_alive": round(silent["bytes"] * month / 1e6, 1),
