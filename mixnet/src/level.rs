@@ -171,8 +171,11 @@ impl Levels {
     }
 }
 
-/// A mean delay, times `factor`, on the next rung of [`LADDER_MS`]; the last rung is the longest.
+/// A mean delay, times `factor`, on the next rung of [`LADDER_MS`]; the last rung is the longest. What is not raised stays as it is.
 pub fn raised(delay_ms: u16, factor: f64) -> u16 {
+    if factor <= 1.0 {
+        return delay_ms;
+    }
     let wanted = f64::from(delay_ms) * factor;
     let rung = LADDER_MS.iter().find(|rung| f64::from(**rung) >= wanted);
     *rung.unwrap_or(&LADDER_MS[LADDER_MS.len() - 1])
@@ -263,6 +266,7 @@ mod tests {
     fn delays_climb_by_rungs_and_stop_at_the_last() {
         for (delay, factor, rung) in [
             (80, 1.0, 80),
+            (500, 1.0, 500),
             (80, 1.1, 150),
             (80, 2.0, 200),
             (80, 3.8, 400),

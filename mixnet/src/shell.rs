@@ -23,6 +23,7 @@ mod handle;
 mod intake;
 mod keeper;
 mod keys;
+mod park;
 mod reach;
 mod start;
 mod stream;

@@ -259,17 +259,11 @@ async fn a_rogue_peer_is_counted_and_harms_nobody() {
     }
 }
 
-/// A peer that takes streams and does not read: its queue is capped, others do not notice.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_peer_that_does_not_read_blocks_nobody() {
-    let net = Net::new(&network(3, 1, 1), quick());
-    let mut nodes = net.start_all();
-    ready(&nodes, 3).await;
-    let mut rogue = Rogue::connect(&net, 0).await;
-    let ignoring = rogue.take_and_ignore();
+/// So many frames from a peer through the first node and back to the peer.
+fn there_and_back(net: &Net, rogue: &Rogue, count: u16) -> Vec<u8> {
     let path = [net.hop(0), net.hop_at(rogue.peer)];
     let mut packets = Vec::new();
-    for n in 0..900u16 {
+    for n in 0..count {
         let mut secret = [1; 32];
         // Not in the first byte, whose low bits do not count.
         secret[1..3].copy_from_slice(&n.to_be_bytes());
@@ -278,6 +272,37 @@ async fn a_peer_that_does_not_read_blocks_nobody() {
         packets.extend([0x80, 0x24]);
         packets.extend(packet.as_bytes());
     }
+    packets
+}
+
+/// Many times what is peeled at once, and less than may wait for one neighbour.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_of_one_neighbour_passes_a_relay_whole() {
+    const BURST: u16 = 200;
+    let net = Net::new(&network(3, 0, 0), quick());
+    let relay = net.start(0);
+    let mut rogue = Rogue::connect(&net, 0).await;
+    let mut back = rogue.take();
+    let packets = there_and_back(&net, &rogue, BURST);
+    rogue.write(&packets).await;
+    for n in 0..BURST {
+        let packet = timeout(LONG, back.recv()).await;
+        assert!(matches!(packet, Ok(Some(_))), "{n} of {BURST} came");
+    }
+    let counters = relay.handle.status().await.unwrap().node.counters;
+    assert_eq!(counters.received, u64::from(BURST));
+    relay.shutdown().await;
+}
+
+/// A peer that takes streams and does not read: its queue is capped, others do not notice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_does_not_read_blocks_nobody() {
+    let net = Net::new(&network(3, 1, 1), quick());
+    let mut nodes = net.start_all();
+    ready(&nodes, 3).await;
+    let mut rogue = Rogue::connect(&net, 0).await;
+    let ignoring = rogue.take_and_ignore();
+    let packets = there_and_back(&net, &rogue, 900);
     rogue.write(&packets).await;
     let capped = |status: &mixnet::shell::Status| {
         let queue = status

@@ -1,23 +1,23 @@
 //! The thread that owns the node: it peels what comes, feeds the node what happens and does what it says.
 //!
-//! Its own thread with timers of its own, so that neither peeling holds up the network nor the network a packet that is due.
+//! Its own thread, so that neither peeling holds up the network nor the network a packet that is due.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::runtime::{self, Handle};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
-use tokio::time::{sleep_until, timeout};
+use tokio::time::timeout;
 
 use super::behaviour::Opener;
 use super::intake::{Command, Peeler};
 use super::keeper::{Keeper, Order};
 use super::keys::Keys;
+use super::park::Parker;
 use super::stream::{self, Drops};
 use super::swarm::{self, Network, Open, View, Wire};
 use super::{Connection, Event, KeyError, Query, Reach, SendRequest, Status};
@@ -135,13 +135,14 @@ pub(super) async fn run(
         surbs_outstanding: channels.surbs_outstanding,
         forwarded: channels.forwarded,
     };
-    let waiting = Waiting {
+    let from = Sources {
         inputs: input_receiver,
         commands,
         sends: channels.sends,
         queries: channels.queries,
+        is_held: true,
     };
-    let done = spawn_blocking(move || core.run(waiting)).await;
+    let done = spawn_blocking(move || core.serve(from)).await;
     // The swarm and the readers end here; dropping the set aborts them at their next await. Then nobody has work for the keeper. The
     // directory writes whom it knows.
     tasks.shutdown().await;
@@ -156,7 +157,6 @@ pub(super) async fn run(
         tracing::error!(%error, "the thread that keeps replay tags ended badly");
     }
     sockets.released().await;
-    let done = done.map_err(io::Error::other).flatten();
     let done = done.unwrap_or_else(|error| {
         tracing::error!(%error, "the thread of the mix node ended badly");
         Vec::new()
@@ -177,12 +177,26 @@ pub(super) fn now() -> Now {
     }
 }
 
-/// What a core waits for.
-struct Waiting {
+/// From where a core hears.
+struct Sources {
     inputs: mpsc::Receiver<Input>,
     commands: mpsc::Receiver<Command>,
     sends: mpsc::Receiver<SendRequest>,
     queries: mpsc::Receiver<Query>,
+    /// Whether somebody holds a handle of the node.
+    is_held: bool,
+}
+
+/// What a core hears.
+enum Next {
+    Query(Query),
+    Send(SendRequest),
+    Input(Input),
+    Packet(Command),
+    /// A task of its own has ended.
+    Ended,
+    /// The last handle of the node is gone.
+    Unheld,
 }
 
 struct Core {
@@ -221,21 +235,9 @@ struct Core {
 }
 
 impl Core {
-    /// Serves until shutdown, on this thread with timers of its own. Its tasks run where the network does.
-    fn run(self, waiting: Waiting) -> io::Result<Vec<oneshot::Sender<()>>> {
-        let mut timers = runtime::Builder::new_current_thread();
-        let timers = timers.enable_time().build()?;
-        Ok(timers.block_on(self.serve(waiting)))
-    }
-
-    /// Gives back whom to tell when everything is closed.
-    async fn serve(mut self, waiting: Waiting) -> Vec<oneshot::Sender<()>> {
-        let Waiting {
-            mut inputs,
-            mut commands,
-            mut sends,
-            mut queries,
-        } = waiting;
+    /// Serves until shutdown, on this thread; gives back whom to tell when everything is closed.
+    fn serve(mut self, mut from: Sources) -> Vec<oneshot::Sender<()>> {
+        let parker = Parker::new();
         let mut waiting = Vec::new();
         let mut stop_at: Option<Instant> = None;
         loop {
@@ -248,34 +250,44 @@ impl Core {
                 .next_deadline()
                 .unwrap_or_else(|| Instant::now() + IDLE);
             let deadline = stop_at.map_or(deadline, |at| at.min(deadline));
-            let open = stop_at.is_none();
-            tokio::select! {
-                // In this order: what is due goes out before more comes in.
-                biased;
-                () = sleep_until(deadline.into()) => self.node.handle(now(), Input::Tick),
-                query = queries.recv() => match query {
-                    Some(Query::Shutdown { done }) => {
-                        waiting.push(done);
-                        self.stop(&mut stop_at);
-                    }
-                    Some(query) => self.query(query),
-                    // The last handle is gone.
-                    None => self.stop(&mut stop_at),
-                },
-                Some(request) = sends.recv(), if open && self.node.has_room() => {
-                    self.send(request);
+            let next = self.next(&mut from, stop_at.is_none());
+            // What is due goes out before more comes in.
+            let Some(next) = parker.until(deadline, next) else {
+                self.node.handle(now(), Input::Tick);
+                continue;
+            };
+            match next {
+                Next::Query(Query::Shutdown { done }) => {
+                    waiting.push(done);
+                    self.stop(&mut stop_at);
                 }
-                Some(_) = self.writers.join_next() => {}
-                Some(_) = self.chores.join_next() => {}
-                input = inputs.recv() => match input {
-                    Some(input) => self.inputs(input, &mut inputs),
-                    None => break,
-                },
-                Some(command) = commands.recv() => self.peel(command, &mut commands),
+                Next::Query(query) => self.query(query),
+                Next::Send(request) => self.send(request),
+                Next::Input(input) => self.inputs(input, &mut from.inputs),
+                Next::Packet(command) => self.peel(command, &mut from.commands),
+                Next::Ended => {}
+                Next::Unheld => {
+                    from.is_held = false;
+                    self.stop(&mut stop_at);
+                }
             }
         }
-        self.close().await;
+        self.close(&parker);
         waiting
+    }
+
+    /// What happens next; requests of the local user are few and come first.
+    async fn next(&mut self, from: &mut Sources, open: bool) -> Next {
+        tokio::select! {
+            biased;
+            query = from.queries.recv(), if from.is_held => query.map_or(Next::Unheld, Next::Query),
+            Some(request) = from.sends.recv(), if open && self.node.has_room() => Next::Send(request),
+            Some(_) = self.writers.join_next() => Next::Ended,
+            Some(_) = self.chores.join_next() => Next::Ended,
+            Some(input) = from.inputs.recv() => Next::Input(input),
+            Some(command) = from.commands.recv() => Next::Packet(command),
+            else => std::future::pending().await,
+        }
     }
 
     fn stop(&mut self, stop_at: &mut Option<Instant>) {
@@ -286,13 +298,19 @@ impl Core {
     }
 
     /// Lets the writers send what they hold.
-    async fn close(&mut self) {
+    fn close(&mut self, parker: &Parker) {
         self.neighbours.clear();
-        let all = async { while self.writers.join_next().await.is_some() {} };
-        if timeout(SHUTDOWN_MAX, all).await.is_err() {
+        if !self.writers_end(parker) {
             tracing::debug!("some neighbours did not take their last packets in time");
+            self.writers.abort_all();
+            self.writers_end(parker);
         }
-        self.writers.shutdown().await;
+    }
+
+    /// Whether they did, in time.
+    fn writers_end(&mut self, parker: &Parker) -> bool {
+        let all = async { while self.writers.join_next().await.is_some() {} };
+        parker.until(Instant::now() + SHUTDOWN_MAX, all).is_some()
     }
 
     fn inputs(&mut self, first: Input, more: &mut mpsc::Receiver<Input>) {
