@@ -118,9 +118,9 @@ SHAPE_SECONDS ?= 280
 SHAPE_EDGES ?= 16
 
 shape: setup ## delays and gaps of a real network against the theory, with and without messages (10 minutes; wants a quiet machine)
-	cargo build --locked --bin ferry
+	cargo build --locked --release --bin ferry
 	mkdir -p "$(BENCH_RESULTS)"
-	"$(FERRY)" measure shape --seconds $(SHAPE_SECONDS) --edges $(SHAPE_EDGES) --out "$(BENCH_RESULTS)/shape.json"
+	"$(CARGO_TARGET_DIR)/release/ferry" measure shape --seconds $(SHAPE_SECONDS) --edges $(SHAPE_EDGES) --out "$(BENCH_RESULTS)/shape.json"
 
 charts: setup ## the simulations of docs/anonymity.md, with its charts
 	cargo build --locked --bin ferry
