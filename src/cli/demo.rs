@@ -55,6 +55,9 @@ pub(super) struct Options {
 /// A message that has not arrived by then is lost: three times what an envelope lives.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(45);
 
+/// A devnet that does not get ready gives up after 90 s and says which node waits for what; this is longer.
+const NETWORK_WITHIN: Duration = Duration::from_secs(120);
+
 /// Clients attach, and the edge registers, within this time; it takes a second or two.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
@@ -77,7 +80,7 @@ async fn show(options: &Options) -> Result<Exit, Failure> {
         "--loss",
         &loss,
     ];
-    let mut network = Network::start(&args, READY_WITHIN * 2).await?;
+    let mut network = Network::start(&args, NETWORK_WITHIN).await?;
     let result = converse(options, &mut network, &mut report).await;
     network.stop().await;
     let arrived = result?;

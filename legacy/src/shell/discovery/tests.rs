@@ -146,13 +146,17 @@ impl Stranger {
         }
     }
 
-    /// Nothing but pings and pongs has come when a ping that is sent now is answered: answers keep their order.
+    /// Nothing but pings and pongs has come when a ping that is sent now is answered: answers keep their order. What the node asks
+    /// whom it believes is no answer.
     async fn was_not_answered(&self) {
         let hash = self.send(&self.ping()).await;
         loop {
             match self.receive().await.message {
                 Message::Pong { ping, .. } if ping == hash => return,
-                Message::Ping { .. } | Message::Pong { .. } => {}
+                Message::Ping { .. }
+                | Message::Pong { .. }
+                | Message::FindNode { .. }
+                | Message::EnrRequest { .. } => {}
                 other => panic!("answered by {other:?}"),
             }
         }
@@ -165,7 +169,10 @@ impl Stranger {
                 self.send(&self.ping()).await;
                 while let Ok(packet) = timeout(PAUSE, self.receive()).await {
                     match packet.message {
-                        Message::Pong { .. } => {}
+                        // As soon as it believes, it may ask itself.
+                        Message::Pong { .. }
+                        | Message::FindNode { .. }
+                        | Message::EnrRequest { .. } => {}
                         Message::Ping { .. } => {
                             self.send(&pong(self.to, packet.hash)).await;
                             self.send(&self.find()).await;

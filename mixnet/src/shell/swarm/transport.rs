@@ -45,8 +45,8 @@ const QUIC_IDLE_MS: u32 = 40_000;
 /// One message of WebSocket: what Noise writes at once is below 64 KiB.
 const WEBSOCKET_MESSAGE_MAX: usize = 128 * 1024;
 
-/// The last goodbyes of QUIC may take this long.
-const RELEASE_MAX: Duration = Duration::from_secs(3);
+/// The last goodbyes of QUIC may take this long: where nobody has answered yet they take three times a second, and a little.
+const RELEASE_MAX: Duration = Duration::from_secs(4);
 
 /// How often it is tried whether they are said.
 const RELEASE_EVERY: Duration = Duration::from_millis(20);
