@@ -98,10 +98,13 @@ impl Sources {
             }
             Some(Doing::Edge(status, interests, bridge)) => (
                 None,
-                Some(EdgeStatus {
-                    bridge_known: self.mix.as_ref().is_some_and(|mix| mix.knows(*bridge)),
-                    ..edge_status(&status.borrow(), interests, *bridge, &mut readings)
-                }),
+                Some(edge_status(
+                    &status.borrow(),
+                    interests,
+                    *bridge,
+                    self.mix.as_ref(),
+                    &mut readings,
+                )),
             ),
             None => (None, None),
         };
@@ -333,6 +336,7 @@ fn edge_status(
     status: &bridge::gateway::client::Status,
     interests: &Interests,
     bridge: BridgeId,
+    mix: Option<&MixSource>,
     readings: &mut Readings,
 ) -> EdgeStatus {
     transfers(&status.counters, readings);
@@ -351,6 +355,7 @@ fn edge_status(
     readings.count_labelled(&metrics::EDGE_PREFIXES, "5", followed.groups as u64);
     EdgeStatus {
         bridge: Some(hex::encode(bridge.0)),
+        bridge_known: mix.is_some_and(|mix| mix.knows(bridge)),
         registered: status.is_registered,
         client: followed.client,
         prefixes: topics,
@@ -365,7 +370,6 @@ fn edge_status(
         reply_blocks: status.reply_blocks,
         chains: status.chains,
         from_mailboxes: status.from_mailboxes,
-        ..EdgeStatus::default()
     }
 }
 

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Whatever comes while the disk works goes into the next round together, and so does what comes in a short rest after that: a disk
-//! that is asked without a pause costs a busy relay as much of the processor as its packets. Nobody waits for this thread: packets
+//! that is asked without a pause costs a busy relay more than a tenth of its processor time. Nobody waits for this thread: packets
 //! whose tags it has not kept rest in the node, and are dropped there when that takes too long.
 
 use std::io;
