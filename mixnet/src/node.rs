@@ -264,14 +264,8 @@ impl Node {
 
     /// Up to `count` reply blocks that end here; fewer when their keys find no room.
     pub fn make_surbs(&mut self, now: Now, count: usize) -> Result<Vec<Surb>, TooFewRelays> {
-        let network = Network {
-            topology: &self.topology,
-            relays: &mut self.relays,
-            counters: &mut self.counters,
-            mailboxes: &mut self.mailboxes,
-            watch: &mut self.watch,
-        };
-        self.client.make_surbs(now, &network, count)
+        let (client, network) = self.client();
+        client.make_surbs(now, &network, count)
     }
 
     /// Reply blocks for which a reply may still come.
@@ -428,6 +422,18 @@ impl Node {
         }
     }
 
+    /// The client, and what it sees and changes of its node.
+    fn client(&mut self) -> (&mut Client, Network<'_>) {
+        let network = Network {
+            topology: &self.topology,
+            relays: &mut self.relays,
+            counters: &mut self.counters,
+            mailboxes: &mut self.mailboxes,
+            watch: &mut self.watch,
+        };
+        (&mut self.client, network)
+    }
+
     /// Does what is due.
     fn advance(&mut self, now: Now) {
         self.look(now.mono);
@@ -445,22 +451,16 @@ impl Node {
         while self.unsaved.pop_late(now.mono).is_some() {
             self.drop(DropReason::ReplayUnsaved);
         }
-        let mut network = Network {
-            topology: &self.topology,
-            relays: &mut self.relays,
-            counters: &mut self.counters,
-            mailboxes: &mut self.mailboxes,
-            watch: &mut self.watch,
-        };
+        let (client, mut network) = self.client();
         let mut changes = Vec::new();
-        while let Some(change) = self.client.pop_lost_loop(now.mono, &mut network) {
+        while let Some(change) = client.pop_lost_loop(now.mono, &mut network) {
             changes.push(change);
         }
         let mut sent = Vec::new();
-        while let Some(packet) = self.client.pop_sent(now, &mut network) {
+        while let Some(packet) = client.pop_sent(now, &mut network) {
             sent.push(packet);
         }
-        self.client.expire(now.mono, network.counters);
+        client.expire(now.mono, network.counters);
         self.report_mailboxes();
         changes
             .into_iter()

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Arrival, Node, Output};
 use crate::address::Address;
-use crate::client::{Network, Sent};
+use crate::client::Sent;
 use crate::counters::{PacketKind, Stage};
 use crate::delay::exponential;
 use crate::error::DropReason;
@@ -25,14 +25,8 @@ impl Node {
             Ok(Message::Gateway(frame)) => self.frame(now, frame, Arrival::Forward),
             Ok(Message::Loop(id)) => {
                 self.counters.ended += 1;
-                let mut network = Network {
-                    topology: &self.topology,
-                    relays: &mut self.relays,
-                    counters: &mut self.counters,
-                    mailboxes: &mut self.mailboxes,
-                    watch: &mut self.watch,
-                };
-                let change = self.client.loop_returned(&id, &mut network);
+                let (client, mut network) = self.client();
+                let change = client.loop_returned(&id, &mut network);
                 self.loop_ended(now, change);
             }
             Ok(Message::Probe(block)) => {
