@@ -99,8 +99,8 @@ pub const STREAMS_PER_PEER_MAX: usize = 4;
 /// Packets that wait to be peeled: 30 ms of work. Streams wait while it is full.
 pub const INTAKE_QUEUE_MAX: usize = 512;
 
-/// Commands that the peeling thread takes at once: each is worked off by itself, so that more would only save locking.
-pub const INTAKE_BATCH_MAX: usize = 32;
+/// Packets that are peeled before the core looks at its timers again: a millisecond, which is as exact as they are.
+pub const INTAKE_BATCH_MAX: usize = 8;
 
 /// Packets whose tags wait to be written. Nothing of them can leave or take effect before that, and no more than so many packets rest
 /// in the node anyway: when a disk stalls for longer, packets are dropped and counted.

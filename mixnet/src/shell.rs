@@ -4,13 +4,11 @@
 //!  swarm task: TCP, Noise, Yamux, identify, ping; dials and re-dials ◀─▶ directory task   /ferry/directory/1, /ferry/kad/1
 //!      │ up, down, unreachable                                               │ topology, keys
 //!      ▼                                                                     ▼
-//!  core task: owns the node and its timers ◀── requests of the local user (Handle)
-//!      ▲                ▲     │ packets             └─▶ events
-//!      │ peeled packets │     ▼
-//!      │                │    one writer task a neighbour         /mix/1.0.0
-//!      │                └── keeper thread ─▶ files of replay tags
-//!  peeling thread ── tags ──────┘
-//!      ▲ packets
+//!  core thread: peels, owns the node and its timers ◀── requests of the local user (Handle)
+//!      ▲ packets           │      │     ▲ kept      └─▶ events
+//!      │           packets │      └─────┴─ tags ─▶ keeper thread ─▶ files of replay tags
+//!      │                   ▼
+//!      │         one writer task a neighbour                     /mix/1.0.0
 //!  one reader task a stream                                      /mix/1.0.0
 //! ```
 //!
@@ -25,6 +23,7 @@ mod handle;
 mod intake;
 mod keeper;
 mod keys;
+mod park;
 mod reach;
 mod start;
 mod stream;
@@ -232,13 +231,7 @@ pub fn spawn(
     );
     let loss = intake::Loss::new(config.test_loss_percent, &seed);
     let (keeper, orders) = tags.keeper.unzip();
-    let peeler = intake::Peeler::new(
-        found.key,
-        tags.store,
-        loss,
-        orders.clone(),
-        inputs.0.clone(),
-    );
+    let peeler = intake::Peeler::new(found.key, tags.store, loss, orders.clone());
     let mut outside = core::Outside {
         open,
         reach: config.reach,

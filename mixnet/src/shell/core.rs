@@ -1,26 +1,32 @@
-//! The task that owns the node: it feeds it what happens and does what it says.
+//! The thread that owns the node: it peels what comes, feeds the node what happens and does what it says.
+//!
+//! Its own thread, so that neither peeling holds up the network nor the network a packet that is due.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
-use tokio::time::{sleep_until, timeout};
+use tokio::time::timeout;
 
 use super::behaviour::Opener;
 use super::intake::{Command, Peeler};
 use super::keeper::{Keeper, Order};
 use super::keys::Keys;
+use super::park::Parker;
 use super::stream::{self, Drops};
 use super::swarm::{self, Network, Open, View, Wire};
 use super::{Connection, Event, KeyError, Query, Reach, SendRequest, Status};
 use crate::address::PeerKey;
 use crate::counters::{PacketKind, Stage};
 use crate::error::DropReason;
-use crate::limits::{DIALLING_QUEUE_MAX, INTAKE_QUEUE_MAX, NEIGHBOUR_QUEUE_MAX, SHUTDOWN_MAX};
+use crate::limits::{
+    DIALLING_QUEUE_MAX, INTAKE_BATCH_MAX, INTAKE_QUEUE_MAX, NEIGHBOUR_QUEUE_MAX, SHUTDOWN_MAX,
+};
 use crate::mailbox::Request;
 use crate::node::{Input, Node, NodeConfig, Output};
 use crate::now::Now;
@@ -65,7 +71,7 @@ pub(super) struct Outside {
     /// With what it is told; none for a node that remembers nothing beyond a restart.
     pub(super) keeper: Option<(Keeper, mpsc::Receiver<Order>)>,
     pub(super) keys: Keys,
-    /// Both ends of the way to the core, of which the peeler has one already.
+    /// Both ends of the way to the core.
     pub(super) inputs: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
     /// The task of the directory, which ends with the swarm.
     pub(super) directory: Option<JoinHandle<()>>,
@@ -99,7 +105,6 @@ pub(super) async fn run(
     let opener = swarm.behaviour().mix.opener();
     let mut tasks = JoinSet::new();
     tasks.spawn(stream::accept(streams, packets.clone(), drops.clone()));
-    let peeling = spawn_blocking(move || peeler.run(commands));
     let keeping = keeper.map(|(keeper, orders)| spawn_blocking(move || keeper.run(orders)));
     let topologies = channels.network.subscribe();
     let network = Network::new(swarm, config.peer, &reach, topologies, inputs.clone());
@@ -107,6 +112,7 @@ pub(super) async fn run(
     tasks.spawn(network.run(dial_receiver));
     let core = Core {
         node: Node::new(config, now()),
+        peeler,
         topology,
         neighbours: BTreeMap::new(),
         dialling: BTreeMap::new(),
@@ -118,6 +124,7 @@ pub(super) async fn run(
         keys,
         opener,
         packets,
+        tasks: Handle::current(),
         inputs: inputs.downgrade(),
         dials,
         network: channels.network,
@@ -128,23 +135,32 @@ pub(super) async fn run(
         surbs_outstanding: channels.surbs_outstanding,
         forwarded: channels.forwarded,
     };
-    let done = core
-        .serve(input_receiver, channels.sends, channels.queries)
-        .await;
-    // The swarm and the readers end here; dropping the set aborts them at their next await. Then nobody has work for the peeler, and
-    // when that has ended, nobody has for the keeper. The directory writes whom it knows.
+    let from = Sources {
+        inputs: input_receiver,
+        commands,
+        sends: channels.sends,
+        queries: channels.queries,
+        is_held: true,
+    };
+    let done = spawn_blocking(move || core.serve(from)).await;
+    // The swarm and the readers end here; dropping the set aborts them at their next await. Then nobody has work for the keeper. The
+    // directory writes whom it knows.
     tasks.shutdown().await;
     if let Some(directory) = directory
         && timeout(SHUTDOWN_MAX, directory).await.is_err()
     {
         tracing::warn!("the directory of mix nodes did not end in time");
     }
-    for thread in [Some(peeling), keeping].into_iter().flatten() {
-        if let Err(error) = thread.await {
-            tracing::error!(%error, "a thread of the mix node ended badly");
-        }
+    if let Some(keeping) = keeping
+        && let Err(error) = keeping.await
+    {
+        tracing::error!(%error, "the thread that keeps replay tags ended badly");
     }
     sockets.released().await;
+    let done = done.unwrap_or_else(|error| {
+        tracing::error!(%error, "the thread of the mix node ended badly");
+        Vec::new()
+    });
     for done in done {
         // Whoever asked may have gone.
         let _ = done.send(());
@@ -161,8 +177,31 @@ pub(super) fn now() -> Now {
     }
 }
 
+/// From where a core hears.
+struct Sources {
+    inputs: mpsc::Receiver<Input>,
+    commands: mpsc::Receiver<Command>,
+    sends: mpsc::Receiver<SendRequest>,
+    queries: mpsc::Receiver<Query>,
+    /// Whether somebody holds a handle of the node.
+    is_held: bool,
+}
+
+/// What a core hears.
+enum Next {
+    Query(Query),
+    Send(SendRequest),
+    Input(Input),
+    Packet(Command),
+    /// A task of its own has ended.
+    Ended,
+    /// The last handle of the node is gone.
+    Unheld,
+}
+
 struct Core {
     node: Node,
+    peeler: Peeler,
     topology: Topology,
     /// The writers of connected peers.
     neighbours: BTreeMap<PeerKey, mpsc::Sender<Packet>>,
@@ -177,8 +216,10 @@ struct Core {
     mailbox: Option<mpsc::Sender<Request>>,
     opener: Opener,
     packets: mpsc::Sender<Command>,
+    /// Where its tasks run.
+    tasks: Handle,
     inputs: mpsc::WeakSender<Input>,
-    /// What is being asked of the peeler: in tasks, because the peeler may be waiting for this one.
+    /// Changes of keys, which wait for files and for this thread.
     chores: JoinSet<()>,
     keys: Keys,
     dials: mpsc::Sender<PeerKey>,
@@ -194,13 +235,9 @@ struct Core {
 }
 
 impl Core {
-    /// Serves until shutdown; gives back whom to tell when everything is closed.
-    async fn serve(
-        mut self,
-        mut inputs: mpsc::Receiver<Input>,
-        mut sends: mpsc::Receiver<SendRequest>,
-        mut queries: mpsc::Receiver<Query>,
-    ) -> Vec<oneshot::Sender<()>> {
+    /// Serves until shutdown, on this thread; gives back whom to tell when everything is closed.
+    fn serve(mut self, mut from: Sources) -> Vec<oneshot::Sender<()>> {
+        let parker = Parker::new();
         let mut waiting = Vec::new();
         let mut stop_at: Option<Instant> = None;
         loop {
@@ -213,33 +250,44 @@ impl Core {
                 .next_deadline()
                 .unwrap_or_else(|| Instant::now() + IDLE);
             let deadline = stop_at.map_or(deadline, |at| at.min(deadline));
-            let open = stop_at.is_none();
-            tokio::select! {
-                // In this order: what is due goes out before more comes in.
-                biased;
-                () = sleep_until(deadline.into()) => self.node.handle(now(), Input::Tick),
-                query = queries.recv() => match query {
-                    Some(Query::Shutdown { done }) => {
-                        waiting.push(done);
-                        self.stop(&mut stop_at);
-                    }
-                    Some(query) => self.query(query),
-                    // The last handle is gone.
-                    None => self.stop(&mut stop_at),
-                },
-                Some(request) = sends.recv(), if open && self.node.has_room() => {
-                    self.send(request);
+            let next = self.next(&mut from, stop_at.is_none());
+            // What is due goes out before more comes in.
+            let Some(next) = parker.until(deadline, next) else {
+                self.node.handle(now(), Input::Tick);
+                continue;
+            };
+            match next {
+                Next::Query(Query::Shutdown { done }) => {
+                    waiting.push(done);
+                    self.stop(&mut stop_at);
                 }
-                Some(_) = self.writers.join_next() => {}
-                Some(_) = self.chores.join_next() => {}
-                input = inputs.recv() => match input {
-                    Some(input) => self.inputs(input, &mut inputs),
-                    None => break,
-                },
+                Next::Query(query) => self.query(query),
+                Next::Send(request) => self.send(request),
+                Next::Input(input) => self.inputs(input, &mut from.inputs),
+                Next::Packet(command) => self.peel(command, &mut from.commands),
+                Next::Ended => {}
+                Next::Unheld => {
+                    from.is_held = false;
+                    self.stop(&mut stop_at);
+                }
             }
         }
-        self.close().await;
+        self.close(&parker);
         waiting
+    }
+
+    /// What happens next; requests of the local user are few and come first.
+    async fn next(&mut self, from: &mut Sources, open: bool) -> Next {
+        tokio::select! {
+            biased;
+            query = from.queries.recv(), if from.is_held => query.map_or(Next::Unheld, Next::Query),
+            Some(request) = from.sends.recv(), if open && self.node.has_room() => Next::Send(request),
+            Some(_) = self.writers.join_next() => Next::Ended,
+            Some(_) = self.chores.join_next() => Next::Ended,
+            Some(input) = from.inputs.recv() => Next::Input(input),
+            Some(command) = from.commands.recv() => Next::Packet(command),
+            else => std::future::pending().await,
+        }
     }
 
     fn stop(&mut self, stop_at: &mut Option<Instant>) {
@@ -250,13 +298,19 @@ impl Core {
     }
 
     /// Lets the writers send what they hold.
-    async fn close(&mut self) {
+    fn close(&mut self, parker: &Parker) {
         self.neighbours.clear();
-        let all = async { while self.writers.join_next().await.is_some() {} };
-        if timeout(SHUTDOWN_MAX, all).await.is_err() {
+        if !self.writers_end(parker) {
             tracing::debug!("some neighbours did not take their last packets in time");
+            self.writers.abort_all();
+            self.writers_end(parker);
         }
-        self.writers.shutdown().await;
+    }
+
+    /// Whether they did, in time.
+    fn writers_end(&mut self, parker: &Parker) -> bool {
+        let all = async { while self.writers.join_next().await.is_some() {} };
+        parker.until(Instant::now() + SHUTDOWN_MAX, all).is_some()
     }
 
     fn inputs(&mut self, first: Input, more: &mut mpsc::Receiver<Input>) {
@@ -266,6 +320,22 @@ impl Core {
                 Ok(input) => self.input(input),
                 Err(_) => return,
             }
+        }
+    }
+
+    fn peel(&mut self, first: Command, more: &mut mpsc::Receiver<Command>) {
+        self.take(first);
+        for _ in 1..INTAKE_BATCH_MAX {
+            match more.try_recv() {
+                Ok(command) => self.take(command),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn take(&mut self, command: Command) {
+        if let Some(batch) = self.peeler.take(command) {
+            self.node.handle(now(), Input::Peeled(batch));
         }
     }
 
@@ -306,7 +376,7 @@ impl Core {
         };
         let (packets, receiver) = mpsc::channel(NEIGHBOUR_QUEUE_MAX);
         let writer = stream::write(id, self.opener.clone(), receiver, self.drops.clone());
-        self.writers.spawn(writer);
+        self.writers.spawn_on(writer, &self.tasks);
         self.neighbours.insert(peer, packets);
         for packet in self.dialling.remove(&peer).unwrap_or_default() {
             self.transmit(peer, packet);
@@ -454,10 +524,11 @@ impl Core {
             Query::Install { key, done } => self.install(key, done),
             Query::Retire { key, done } => {
                 let (keys, packets) = (self.keys.clone(), self.packets.clone());
-                self.chores.spawn(async move {
+                let chore = async move {
                     keys.retire(key, &packets).await;
                     let _ = done.send(());
-                });
+                };
+                self.chores.spawn_on(chore, &self.tasks);
             }
             // Handled by the loop, which knows how to end.
             Query::Shutdown { done } => drop(done),
@@ -468,7 +539,7 @@ impl Core {
     fn install(&mut self, key: SecretKey, done: oneshot::Sender<Result<(), KeyError>>) {
         let (keys, packets) = (self.keys.clone(), self.packets.clone());
         let inputs = self.inputs.clone();
-        self.chores.spawn(async move {
+        let chore = async move {
             let id = key.public();
             let result = keys.install(key, &packets).await;
             if let (Ok(()), Some(inputs)) = (&result, inputs.upgrade()) {
@@ -476,7 +547,8 @@ impl Core {
                 let _ = inputs.send(Input::Key(id)).await;
             }
             let _ = done.send(result);
-        });
+        };
+        self.chores.spawn_on(chore, &self.tasks);
     }
 
     fn status(&self) -> Status {

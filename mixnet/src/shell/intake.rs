@@ -1,12 +1,13 @@
-//! The thread that peels: it takes packets one after the other, has their tags kept, and hands what came of them to the core task.
+//! Peeling: takes packets one after the other, has their tags kept, and gives what came of them.
 //!
 //! ```text
-//! readers ─ packets ─▶ peel ─▶ core task
+//! readers ─ packets ─▶ peel ─▶ node
 //!                        └─ tags, mark ─▶ keeper
 //! ```
 //!
-//! It waits for nothing but the core task: tags are written beside it ([`super::keeper`]), and whoever wants a key taken into use has
-//! read its tags before.
+//! The thread of the core does this between its other work, a bounded number of packets at a time, and never the network's: a packet
+//! wakes one thread on its way to its place in the delay queue. Nothing here waits: tags are written beside it ([`super::keeper`]), and
+//! whoever wants a key taken into use has read its tags before.
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -16,8 +17,6 @@ use super::keeper::{Needs, Order};
 use super::trace::Trace;
 use crate::error::DropReason;
 use crate::intake::{Batch, Intake, Received};
-use crate::limits::INTAKE_BATCH_MAX;
-use crate::node::Input;
 use crate::replay::ReplayStore;
 use crate::sphinx::{PublicKey, SecretKey};
 
@@ -26,7 +25,7 @@ use crate::sphinx::{PublicKey, SecretKey};
 /// The stream of the node's randomness that decides what is lost on purpose; the core uses the first ones.
 const STREAM_LOSS: u64 = 1 << 32;
 
-/// What the thread is told.
+/// What there is to do.
 pub(super) enum Command {
     /// Peel this.
     Packet(Received),
@@ -69,7 +68,6 @@ pub(super) struct Peeler {
     keeper: Option<mpsc::Sender<Order>>,
     mark: u64,
     trace: Option<Trace>,
-    core: mpsc::Sender<Input>,
 }
 
 impl Peeler {
@@ -79,7 +77,6 @@ impl Peeler {
         store: ReplayStore,
         loss: Loss,
         keeper: Option<mpsc::Sender<Order>>,
-        core: mpsc::Sender<Input>,
     ) -> Self {
         Self {
             intake: Intake::new(key, store),
@@ -87,7 +84,6 @@ impl Peeler {
             keeper,
             mark: 0,
             trace: None,
-            core,
         }
     }
 
@@ -97,33 +93,27 @@ impl Peeler {
         self
     }
 
-    /// Works until nobody has commands for it or the core task is gone. Blocks: it needs a thread of its own.
-    pub(super) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        let mut waiting = Vec::with_capacity(INTAKE_BATCH_MAX);
-        while commands.blocking_recv_many(&mut waiting, INTAKE_BATCH_MAX) > 0 {
-            for command in waiting.drain(..) {
-                // Those who asked may have gone; what they asked for is done all the same.
-                match command {
-                    Command::Packet(received) => {
-                        let batch = self.peel(received);
-                        if let Some(trace) = &self.trace {
-                            let onward = batch.onward();
-                            onward.for_each(|(at, packet)| trace.goes_on(at, packet));
-                        }
-                        if self.core.blocking_send(Input::Peeled(batch)).is_err() {
-                            return;
-                        }
-                    }
-                    Command::Install { key, store, done } => {
-                        let _ = done.send(self.intake.install(key, *store));
-                    }
-                    Command::Retire { key, done } => {
-                        self.intake.retire(&key);
-                        let _ = done.send(());
-                    }
+    /// Does one thing; gives what came of a packet, if it was one.
+    pub(super) fn take(&mut self, command: Command) -> Option<Batch> {
+        // Those who asked may have gone; what they asked for is done all the same.
+        match command {
+            Command::Packet(received) => {
+                let batch = self.peel(received);
+                if let Some(trace) = &self.trace {
+                    let onward = batch.onward();
+                    onward.for_each(|(at, packet)| trace.goes_on(at, packet));
                 }
+                return Some(batch);
+            }
+            Command::Install { key, store, done } => {
+                let _ = done.send(self.intake.install(key, *store));
+            }
+            Command::Retire { key, done } => {
+                self.intake.retire(&key);
+                let _ = done.send(());
             }
         }
+        None
     }
 
     fn peel(&mut self, received: Received) -> Batch {

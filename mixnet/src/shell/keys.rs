@@ -5,7 +5,7 @@
 //! retire:  peeler drops key and store ─▶ keeper removes the file
 //! ```
 //!
-//! The peeler never waits for a file.
+//! The core never waits for a file.
 
 use tokio::sync::{mpsc, oneshot};
 
