@@ -4,7 +4,8 @@
 //! When it closes the relay rests until it is up again; when a new dial fails it counts as down.
 //! The loops: every loop knows its three relays. What of a relay's last loops came back is its
 //! score; a relay that answers at the door and loses what it is given falls below the threshold
-//! and is avoided, until loops that probe it come back in a row.
+//! and behind the others, and is avoided until loops that probe it come back in a row. Loss that all
+//! relays share sets none apart: to leave one out for another would gain nothing.
 //!
 //! Loops that vanish in a row raise an alarm (`alarm.rs`): the relay is left out at once, and probed until they come back.
 //! Loops that vanish on one link only speak against that link ([`crate::links`]).
@@ -30,9 +31,12 @@ const HISTORY_LOOPS: u32 = u128::BITS;
 /// Loops before a score means anything.
 const HISTORY_LOOPS_MIN: u32 = 32;
 
-/// A relay below this share of returned loops is avoided. A relay that drops 30 % scores 0.70,
+/// A relay below this share of returned loops is avoided if the others are not there, too. One that drops 30 % scores 0.70,
 /// and its neighbours on the paths about 0.85.
 const SCORE_MIN: f64 = 0.75;
+
+/// How many standard deviations below the median of the others a score is behind them: chance puts one of a thousand there.
+const BEHIND: f64 = 3.0;
 
 /// So many lost loops in a row need no long history.
 const LOST_IN_ROW_MAX: u32 = 8;
@@ -135,19 +139,37 @@ impl Relay {
         let raised = self.rows[place.min(1)].record(returned, lost, loops) && !self.avoided;
         self.history = self.history << 1 | u128::from(returned);
         self.loops = (self.loops + 1).min(HISTORY_LOOPS);
-        if self.avoided {
-            if self.loops >= RETURNED_IN_ROW && self.history.trailing_ones() >= RETURNED_IN_ROW {
-                (self.avoided, self.history, self.loops) = (false, 0, 0);
-            }
-            return raised;
-        }
-        let lost_in_row = self.history.trailing_zeros().min(self.loops);
-        let low = self.loops >= HISTORY_LOOPS_MIN && self.score() < SCORE_MIN;
-        if low || lost_in_row >= LOST_IN_ROW_MAX {
-            // What counts from now on is what comes back from now on.
-            (self.avoided, self.history, self.loops) = (true, 0, 0);
+        if self.avoided && self.loops >= RETURNED_IN_ROW {
+            let returned_in_row = self.history.trailing_ones();
+            self.avoid(returned_in_row < RETURNED_IN_ROW);
         }
         raised
+    }
+
+    /// What counts from a change on is what comes back from then on.
+    fn avoid(&mut self, avoided: bool) {
+        if self.avoided != avoided {
+            (self.avoided, self.history, self.loops) = (avoided, 0, 0);
+        }
+    }
+
+    /// Whether its score means something.
+    fn is_judged(&self) -> bool {
+        self.loops >= HISTORY_LOOPS_MIN && !self.avoided
+    }
+
+    fn has_low_score(&self) -> bool {
+        self.is_judged() && self.score() < SCORE_MIN
+    }
+
+    /// Whether what it loses is more than chance beside relays of which this share of loops comes back.
+    fn is_behind(&self, usual: f64) -> bool {
+        let deviation = (usual * (1.0 - usual) / f64::from(self.loops)).sqrt();
+        self.score() < usual - BEHIND * deviation
+    }
+
+    fn lost_in_row(&self) -> u32 {
+        self.history.trailing_zeros().min(self.loops)
     }
 }
 
@@ -473,6 +495,7 @@ impl Relays {
                     raised |= relay.record(place, returned);
                 }
             }
+            self.judge(peer);
         }
         let change = self.refresh();
         let trusted = |peer: &PeerKey| self.usable.contains(peer);
@@ -482,6 +505,31 @@ impl Relays {
             proved: proved.then_some(path.departed),
             ..change
         }
+    }
+
+    /// Avoids a relay that loses what it is given and others do not.
+    fn judge(&mut self, peer: &PeerKey) {
+        let Some(relay) = self.relays.get(peer) else {
+            return;
+        };
+        let is_worse = |usual| relay.is_behind(usual);
+        let low = relay.has_low_score() && self.usual_score(peer).is_some_and(is_worse);
+        if (low || relay.lost_in_row() >= LOST_IN_ROW_MAX)
+            && let Some(relay) = self.relays.get_mut(peer)
+        {
+            relay.avoid(true);
+        }
+    }
+
+    /// The median score of the relays other than `peer` that are judged.
+    fn usual_score(&self, peer: &PeerKey) -> Option<f64> {
+        let others = self.relays.iter().filter(|(other, _)| *other != peer);
+        let mut scores: Vec<_> = others
+            .filter(|(_, relay)| relay.is_judged())
+            .map(|(_, relay)| relay.score())
+            .collect();
+        let middle = scores.len() / 2;
+        (!scores.is_empty()).then(|| *scores.select_nth_unstable_by(middle, f64::total_cmp).1)
     }
 
     /// Relays whose loops vanish and which paths use all the same, for want of others.

@@ -164,6 +164,21 @@ fn a_selective_dropper_is_excluded_and_its_neighbours_are_not() {
     }
 }
 
+/// Where every relay loses a tenth, more than a quarter of all loops vanish, and no relay is worse than the others.
+#[test]
+fn loss_that_all_share_sets_no_relay_apart() {
+    for seed in 0..10 {
+        let mut relays = connected(5);
+        let mut rng = ChaCha20Rng::from_seed([seed; 32]);
+        let changes = run_loops(&mut relays, &mut rng, 600, |path, rng| {
+            path.iter().all(|_| below(rng, 10) > 0)
+        });
+        let stale = changes.iter().filter(|change| change.stale).count();
+        let raised = changes.iter().filter(|change| change.raised).count();
+        assert!(stale <= 1 && raised <= 1, "seed {seed}: {stale}, {raised}");
+    }
+}
+
 #[test]
 fn a_black_hole_is_avoided_soon_and_comes_back_when_it_forwards_again() {
     let mut relays = connected(8);
