@@ -42,7 +42,7 @@ use crate::seen::Sweep;
 use crate::store::{Batch, Family, Store, StoreError};
 use posts::Posts;
 use registrations::Registrations;
-use turn::{Effect, Turn};
+use turn::{Effect, Lines, Turn};
 
 /// What a bridge is made with.
 pub struct Config {
@@ -82,12 +82,14 @@ impl Config {
     }
 }
 
-/// A delivery is repeated after 8 to 12 s, then after twice that, up to a minute: more than a round trip through three
-/// relays with its queues, so that what is only slow is not sent twice; and reply blocks bound what a client that is gone costs.
+/// A delivery is repeated after 8 to 10 s, and sooner where the client is known to answer sooner, but not before 2 s; then after twice
+/// that, up to a minute. That is more than its usual round trip, so that what is only slow is rarely sent twice; and reply blocks bound
+/// what a client that is gone costs.
 pub const RETRY: Retry = Retry {
     base: 80,
+    least: 20,
     cap: 600,
-    jitter: 40,
+    jitter: 20,
 };
 
 /// What happens to a bridge.
@@ -97,6 +99,8 @@ pub enum Input {
     Envelope(Envelope),
     /// An object from the mixnet.
     Object(Object),
+    /// Whether the mixnet loses so much that payloads leave twice, if the client's reply blocks suffice.
+    Lossy(bool),
     /// All batches up to this number are durable.
     Committed(u64),
     /// A [`SealJob`] is over.
@@ -212,6 +216,7 @@ pub struct Engine {
     rng: ChaCha20Rng,
     ledger: Ledger<Effect>,
     counters: Counters,
+    lines: Lines,
     registrations: Registrations,
     posts: Posts,
     sweeps: [Sweep; 2],
@@ -238,6 +243,7 @@ impl Engine {
             ledger: &mut ledger,
             counters: &mut counters,
             rng: &mut rng,
+            line: Lines::default(),
         };
         let registrations = Registrations::open(&mut turn).map_err(OpenError::Store)?;
         let posts = Posts::open(&mut turn).map_err(OpenError::Store)?;
@@ -247,6 +253,7 @@ impl Engine {
             rng,
             ledger,
             counters,
+            lines: Lines::default(),
             registrations,
             posts,
             sweeps: [Sweep::new(Family::Seen), Sweep::new(Family::Requests)],
@@ -266,6 +273,7 @@ impl Engine {
             ledger: &mut self.ledger,
             counters: &mut self.counters,
             rng: &mut self.rng,
+            line: self.lines,
         };
         let (registrations, posts) = (&mut self.registrations, &mut self.posts);
         match input {
@@ -284,6 +292,7 @@ impl Engine {
             Input::Refused { hash, reason } => posts.refused(&mut turn, hash, reason),
             Input::Left { tag, first } => registrations.is_left(&mut turn, tag, first),
             Input::NotLeft { tag, first } => registrations.is_lost(&mut turn, tag, first),
+            Input::Lossy(lossy) => self.lines.lossy = lossy,
             Input::Committed(_) | Input::Tick => {}
         }
         posts.tick(&mut turn);

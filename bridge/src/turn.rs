@@ -6,16 +6,18 @@ use crate::counters::{Counters, Direction, DropReason};
 use crate::ledger::Ledger;
 use crate::port::{EnvelopeHash, Now, Stage, Trace};
 
-/// What the parts of a core with the configuration `C` and the effects `E` share while one input is handled.
-pub(crate) struct Turn<'a, C, E> {
+/// What the parts of a core with the configuration `C` and the effects `E` share while one input is handled; `L` is what only that core
+/// has.
+pub(crate) struct Turn<'a, C, E, L> {
     pub(crate) now: Now,
     pub(crate) config: &'a C,
     pub(crate) ledger: &'a mut Ledger<E>,
     pub(crate) counters: &'a mut Counters,
     pub(crate) rng: &'a mut ChaCha20Rng,
+    pub(crate) line: L,
 }
 
-impl<C, E: From<Trace>> Turn<'_, C, E> {
+impl<C, E: From<Trace>, L> Turn<'_, C, E, L> {
     /// Something happened to an envelope now.
     pub(crate) fn trace(&mut self, hash: EnvelopeHash, stage: Stage) {
         self.event(hash, stage, self.now.unix_ms, None);

@@ -20,6 +20,7 @@ const CONFIG: Config = Config {
     tick: Duration::from_secs(1),
     retry: Retry {
         base: 3,
+        least: 3,
         cap: 60,
         jitter: 3,
     },

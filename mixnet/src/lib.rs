@@ -20,7 +20,7 @@
 //! - [`watch`]: whether messages get the protection that was chosen
 //! - [`window`]: when it sends at its full rate
 //! - [`delay`], `schedule`, `cover`, [`send_queue`], `client`: Poisson clocks and what leaves in their slots
-//! - [`quality`], [`links`], `alarm`: which relays and links are usable, and when loops vanish
+//! - [`quality`], [`links`], `alarm`, `loss`: which relays and links are usable, when loops vanish, and how many
 //! - [`level`], [`traffic`]: delay and copies of each class of messages, and whether there is enough traffic for them
 //! - [`limits`]: every bound of a node with its reason
 //! - [`counters`], [`histogram`]: what a node counts, and how long it took
@@ -53,6 +53,7 @@ pub mod intake;
 pub mod level;
 pub mod limits;
 pub mod links;
+mod loss;
 pub mod mailbox;
 pub mod message;
 pub mod node;

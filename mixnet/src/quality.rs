@@ -21,6 +21,7 @@ use crate::address::PeerKey;
 use crate::alarm::Row;
 use crate::limits::RELAYS_NEEDED;
 use crate::links::{LinkLoss, Links};
+use crate::loss::Loss;
 use crate::topology::Topology;
 
 // ---- Our constants ----
@@ -184,6 +185,8 @@ pub(crate) struct Change {
     pub(crate) raised: bool,
     /// A loop came back that left at this time, over relays that are all in use and none of them alarmed.
     pub(crate) proved: Option<Instant>,
+    /// Whether much of all loops is lost, when that became another answer.
+    pub(crate) lossy: Option<bool>,
 }
 
 /// The three relays of a loop, as they were when it left.
@@ -228,6 +231,7 @@ pub(crate) struct Relays {
     relays: BTreeMap<PeerKey, Relay>,
     usable: Vec<PeerKey>,
     links: Links,
+    loss: Loss,
     /// To how many a connection is kept.
     kept_max: usize,
 }
@@ -247,6 +251,7 @@ impl Relays {
             relays: BTreeMap::new(),
             usable: Vec::new(),
             links: Links::default(),
+            loss: Loss::default(),
             kept_max,
         };
         relays.set_topology(topology, own);
@@ -478,6 +483,7 @@ impl Relays {
         if !returned && path.relays.iter().any(broken) {
             return Change::default();
         }
+        let lossy = self.loss.record(returned);
         let peers = path.relays.map(|(peer, _)| peer);
         let known = |peer: &PeerKey| self.relays.get(peer);
         let suspect = |peer: &PeerKey| known(peer).is_some_and(Relay::is_suspect);
@@ -503,6 +509,7 @@ impl Relays {
         Change {
             raised,
             proved: proved.then_some(path.departed),
+            lossy,
             ..change
         }
     }

@@ -5,6 +5,7 @@
 //! traffic ─────▶ pool = packets a second at a relay × delay; below 8:
 //!                warn: the user is told · adapt: delays climb until it suffices · refuse, strict: nothing leaves
 //! copies ──────▶ two paths without a common relay need six relays; with fewer: the user is told · strict: refused
+//! much lost ───▶ frames that somebody waits for leave twice, the second time in place of cover, and the user is told · strict: once
 //! ```
 
 use std::time::{Duration, Instant};
@@ -66,6 +67,10 @@ pub enum Notice {
         /// Packets that rest at a relay at a time.
         pool: f64,
     },
+    /// Much of what is sent is lost: frames that somebody waits for leave twice where a slot is free.
+    LossHigh,
+    /// That is over.
+    LossUsual,
     /// The delays of all classes are multiplied by this from now on.
     Delays {
         /// 1 is as configured.
@@ -91,6 +96,8 @@ pub struct WatchStatus {
     pub refusing: bool,
     /// Two copies of a packet share relays, because there are too few.
     pub copies_share_relays: bool,
+    /// So much is lost that frames leave twice where a slot is free.
+    pub copies_for_loss: bool,
 }
 
 pub(crate) struct Watch {
@@ -104,6 +111,8 @@ pub(crate) struct Watch {
     factor: f64,
     /// Whether two paths without a common relay can be had.
     apart: bool,
+    /// Whether much is lost.
+    lossy: bool,
 }
 
 impl Watch {
@@ -120,6 +129,7 @@ impl Watch {
             verdict: Verdict::Unknown,
             factor: 1.0,
             apart: true,
+            lossy: false,
         }
     }
 
@@ -137,6 +147,12 @@ impl Watch {
     /// Whether copies are refused for lack of relays.
     pub(crate) fn refuses_copies(&self) -> bool {
         self.protection.strict && self.copies_share_relays()
+    }
+
+    /// Whether a frame that somebody waits for leaves a second time in place of cover. Two packets pass more relays than one, so
+    /// a user who wants the chosen protection or none gets none of this.
+    pub(crate) fn adds_copies(&self) -> bool {
+        self.lossy && !self.protection.strict
     }
 
     fn copies_share_relays(&self) -> bool {
@@ -166,6 +182,16 @@ impl Watch {
             .proved
             .is_some_and(|departed| self.guard.prove(departed));
         proved.then_some(Notice::LoopsBack)
+    }
+
+    /// Takes in how much is lost.
+    pub(crate) fn loss(&mut self, change: &Change) -> Option<Notice> {
+        self.lossy = change.lossy?;
+        Some(if self.lossy {
+            Notice::LossHigh
+        } else {
+            Notice::LossUsual
+        })
     }
 
     /// When [`Watch::look`] has something to do.
@@ -249,6 +275,7 @@ impl Watch {
             alarm: self.guard.is_raised(),
             refusing: self.is_refusing(),
             copies_share_relays: self.copies_share_relays(),
+            copies_for_loss: self.adds_copies(),
         }
     }
 }
@@ -383,5 +410,24 @@ mod tests {
         assert!(watch.refuses_copies() && watch.status().copies_share_relays);
         watch.look(start + LOOK_EVERY, false, 6, 1.0);
         assert!(!watch.refuses_copies() && !watch.status().copies_share_relays);
+    }
+
+    #[test]
+    fn much_loss_adds_copies_unless_the_protection_is_strict() {
+        let start = Instant::now();
+        let lossy = |answer| Change {
+            lossy: Some(answer),
+            ..Change::default()
+        };
+        for strict in [false, true] {
+            let mut watch = Watch::new(protection(LowTraffic::Warn, strict), start);
+            assert_eq!(watch.loss(&Change::default()), None);
+            assert!(!watch.adds_copies());
+            assert_eq!(watch.loss(&lossy(true)), Some(Notice::LossHigh));
+            assert_eq!(watch.loss(&Change::default()), None);
+            assert_eq!(watch.adds_copies(), !strict);
+            assert_eq!(watch.loss(&lossy(false)), Some(Notice::LossUsual));
+            assert!(!watch.adds_copies());
+        }
     }
 }

@@ -9,6 +9,7 @@ use ::mixnet::mailbox::{ChainKey, Label, LeaveError};
 use ::mixnet::send_queue::Urgency;
 use ::mixnet::shell::{Arrival, Event, Handle};
 use ::mixnet::sphinx::Surb;
+use ::mixnet::watch::Notice;
 use bridge::engine;
 use bridge::gateway::client;
 use bridge::port::{BridgeId, ChainSecret, Kind, Object, ReplyBlock, Tag};
@@ -33,6 +34,8 @@ pub async fn to_bridge(mut events: mpsc::Receiver<Event>, engine: mpsc::Sender<e
             // A bridge watches no chains.
             Event::Mailbox(Found { .. } | Skipped { .. }) => None,
             // A bridge asks nothing, so nobody answers it; its own blocks do not exist.
+            Event::Notice(Notice::LossHigh) => Some(engine::Input::Lossy(true)),
+            Event::Notice(Notice::LossUsual) => Some(engine::Input::Lossy(false)),
             Event::Object {
                 arrival: Arrival::Reply,
                 ..

@@ -1,8 +1,10 @@
 //! The role of the edge: the gateway client between its local client and the mixnet.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::mixnet::descriptor::Descriptor;
+use ::mixnet::preset::Preset;
 use ::mixnet::shell::Handle as MixHandle;
 use bridge::gateway::client::{self, Client};
 use bridge::gateway::request::Mode;
@@ -40,7 +42,7 @@ pub(super) async fn start(
         .first()
         .map(|bridge| bridge.id)
         .ok_or_else(|| no_bridge(settings))?;
-    let config = config(settings, bridges)?;
+    let config = config(settings, bridges, &mix.preset)?;
     let dictionary = parts::dictionary(settings)?;
     let store: Arc<dyn Store> = store.clone();
     let client = Client::open(config, store.clone(), runner::now()).map_err(parts::open_failed)?;
@@ -95,7 +97,11 @@ pub(super) async fn start(
     })
 }
 
-fn config(settings: &Settings, bridges: Vec<BridgeInfo>) -> Result<client::Config, StartError> {
+fn config(
+    settings: &Settings,
+    bridges: Vec<BridgeInfo>,
+    preset: &Preset,
+) -> Result<client::Config, StartError> {
     let seed = *parts::seed(settings, parts::SeedFor::Core)?;
     let frame_capacity = ::mixnet::fragment::FRAME_FRAGMENT_MAX;
     let inspect = Arc::new(link::legacy::Reader);
@@ -104,10 +110,24 @@ fn config(settings: &Settings, bridges: Vec<BridgeInfo>) -> Result<client::Confi
         SyncMode::Batch => Mode::Batch,
         SyncMode::Interactive => Mode::Interactive,
     };
+    (config.slot, config.retry) = pace(preset);
     config.blocks_low = settings.edge.block_low.into();
     config.blocks_high = settings.edge.block_high.into();
     Ok(config)
 }
+
+/// How often a frame leaves, and how long a round trip may usually take: out as the preset says, and back, where nothing waits for a
+/// slot.
+fn pace(preset: &Preset) -> (Duration, Duration) {
+    let slot = Duration::try_from_secs_f64(1.0 / preset.payload_rate).unwrap_or(Duration::ZERO);
+    let out = preset
+        .latency()
+        .map_or(Duration::ZERO, |latency| latency.p99);
+    (slot, (out * 3 / 2).max(RETRY_MIN))
+}
+
+/// A bridge needs some of it, to write and to find its place in Whisper.
+const RETRY_MIN: Duration = Duration::from_secs(3);
 
 /// Where the outputs of the client go.
 struct Out {

@@ -197,6 +197,15 @@ fn protection(mix: &MixStatus, roles: &Roles, causes: &mut Vec<Cause>) {
             "set [mix] low_traffic = \"adapt\" for longer delays, or \"refuse\"; it ends when more people use the network",
         );
     }
+    if chosen.copies_for_loss {
+        push(
+            false,
+            "much_is_lost",
+            "a tenth or more of the packets that this node sends to itself are lost: messages leave twice where a slot is free, so twice as many relays see a packet of them"
+                .to_owned(),
+            "look for relays that lose packets at /v1/mix; [mix] strict = true sends once and waits for repetitions",
+        );
+    }
     if chosen.copies_share_relays {
         push(
             chosen.strict,

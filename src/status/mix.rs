@@ -78,6 +78,8 @@ pub struct ProtectionStatus {
     pub refusing: bool,
     /// Copies of a packet share relays, because there are too few.
     pub copies_share_relays: bool,
+    /// So much is lost that frames leave twice where a slot is free.
+    pub copies_for_loss: bool,
 }
 
 /// How much traffic there is, as far as this node can know.
@@ -114,6 +116,7 @@ impl ProtectionStatus {
             alarm: watch.alarm,
             refusing: watch.refusing,
             copies_share_relays: watch.copies_share_relays,
+            copies_for_loss: watch.copies_for_loss,
         }
     }
 }

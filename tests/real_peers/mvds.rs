@@ -38,6 +38,7 @@ const CONFIG: Config = Config {
     tick: TICK,
     retry: Retry {
         base: 40,
+        least: 40,
         cap: 1_000,
         jitter: 10,
     },

@@ -12,6 +12,7 @@
 mod blocks;
 mod chains;
 mod inbox;
+mod line;
 mod outbox;
 mod record;
 mod registration;
@@ -41,6 +42,7 @@ use crate::store::{Batch, Family, Store, StoreError};
 use blocks::{Blocks, Job};
 use chains::Chains;
 use inbox::Inbox;
+use line::Line;
 use outbox::Outbox;
 use registration::RegistrationId;
 use registrations::Registrations;
@@ -62,6 +64,8 @@ pub struct Config {
     pub lease_s: u32,
     /// The gap after which an unanswered request is first repeated: a little more than a usual round trip.
     pub retry: Duration,
+    /// How often a frame leaves, on average.
+    pub slot: Duration,
     /// How long a post is tried, seconds.
     pub post_patience_s: u32,
     /// Below so many reply blocks at the bridge, more are sent.
@@ -91,6 +95,7 @@ impl Config {
             mode: Mode::Batch,
             lease_s: LEASE_S,
             retry: RETRY,
+            slot: SLOT,
             post_patience_s: POST_PATIENCE_S,
             blocks_low: BLOCKS_LOW,
             blocks_high: BLOCKS_HIGH,
@@ -217,6 +222,7 @@ pub struct Client {
     outbox: Outbox,
     inbox: Inbox,
     blocks: Blocks,
+    line: Line,
     chains: Chains,
     from_mailboxes: u64,
     exchanges: BTreeMap<Tag, Exchange>,
@@ -249,12 +255,14 @@ impl Client {
         let mut ledger = Ledger::new(store);
         let mut rng = life::rng(&mut ledger, &config.seed).map_err(OpenError::Store)?;
         let mut counters = Counters::default();
+        let mut line = Line::default();
         let mut turn = Turn {
             now,
             config: &config,
             ledger: &mut ledger,
             counters: &mut counters,
             rng: &mut rng,
+            line: &mut line,
         };
         let registrations = Registrations::open(&mut turn).map_err(OpenError::Store)?;
         let outbox = Outbox::open(&mut turn).map_err(OpenError::Store)?;
@@ -270,6 +278,7 @@ impl Client {
             outbox,
             inbox,
             blocks: Blocks::default(),
+            line,
             chains,
             from_mailboxes: 0,
             exchanges: BTreeMap::new(),
@@ -290,6 +299,7 @@ impl Client {
             ledger: &mut self.ledger,
             counters: &mut self.counters,
             rng: &mut self.rng,
+            line: &mut self.line,
         };
         match input {
             Input::Interests(prefixes) => self.registrations.set_interests(now, &prefixes),
@@ -516,10 +526,7 @@ fn run(
         tag,
         bytes,
     };
-    turn.ledger.effect(Effect::Send {
-        to: bridge.id,
-        object,
-    });
+    turn.send(bridge.id, object);
 }
 
 fn stamp(effect: &mut Effect, now: Now) {
@@ -537,6 +544,8 @@ const OWN_CONTENT: Scope = *b"content ids.....";
 const LEASE_S: u32 = 14 * 24 * 3600;
 /// Above a usual round trip through three relays.
 const RETRY: Duration = Duration::from_secs(4);
+/// That of the fastest preset of the mixnet.
+const SLOT: Duration = Duration::from_millis(250);
 /// What a person may still expect to be sent, seconds.
 const POST_PATIENCE_S: u32 = 600;
 /// Pays for an item of 128 KiB, the largest that a bridge sends.

@@ -1,7 +1,12 @@
 //! When a record is sent again.
 //!
-//! After the n-th sending in epoch e the next one is due in epoch `e + min(base · 2^(n-1), cap) + random[0, jitter)`.
+//! After the n-th sending in epoch e the next one is due in epoch `e + min(first · 2^(n-1), cap) + random[0, jitter)`.
 //! An epoch is one tick of the node.
+//!
+//! ```text
+//! first = base                                        as long as no answer was timed
+//!         5/4 of the usual time to an answer          between least and base; the jitter shrinks with it
+//! ```
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
@@ -9,8 +14,10 @@ use rand_core::Rng;
 /// The numbers of the function, in epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retry {
-    /// The first gap.
+    /// The first gap, as long as nothing is known of the peer.
     pub base: u64,
+    /// The first gap at least, where the peer is known to answer sooner than `base`; `base` itself: that changes nothing.
+    pub least: u64,
     /// The longest gap.
     pub cap: u64,
     /// What is added at random, so that peers do not answer in step; 0: nothing.
@@ -21,12 +28,14 @@ impl Retry {
     /// A node on the mixnet with a tick of 1 s: 30 to 60 s, at most 32 minutes.
     pub const MIX: Self = Self {
         base: 30,
+        least: 30,
         cap: 1_920,
         jitter: 30,
     };
     /// What clients of Status do since v0.64 with a tick of 300 ms, but at most 12 hours apart.
     pub const LEGACY: Self = Self {
         base: 90,
+        least: 90,
         cap: 144_000,
         jitter: 30,
     };
@@ -34,21 +43,51 @@ impl Retry {
     /// blocks bound what is sent, so a lost packet may be made good at once.
     pub const GATEWAY: Self = Self {
         base: 40,
+        least: 40,
         cap: 19_200,
         jitter: 10,
     };
 
-    /// The epoch in which a record is due again after its `count`-th sending in `epoch`.
-    pub fn next(&self, count: u32, epoch: u64, rng: &mut ChaCha20Rng) -> u64 {
+    /// The epoch in which a record is due again after its `count`-th sending in `epoch` to a peer that answers as `usual`.
+    pub fn next(&self, count: u32, usual: RoundTrip, epoch: u64, rng: &mut ChaCha20Rng) -> u64 {
+        let first = match usual.epochs() {
+            Some(epochs) => {
+                (epochs.saturating_mul(5) / 4).clamp(self.least.min(self.base), self.base)
+            }
+            None => self.base,
+        };
         let doublings = count.saturating_sub(1).min(u64::BITS - 1);
         let factor = 1u64 << doublings;
-        let gap = self.base.saturating_mul(factor).min(self.cap).max(1);
-        let extra = match self.jitter {
+        let gap = first.saturating_mul(factor).min(self.cap).max(1);
+        let extra = match self.jitter.saturating_mul(first) / self.base.max(1) {
             0 => 0,
             // The bias of the remainder is below 2^-50 for any sensible jitter.
             jitter => rng.next_u64() % jitter,
         };
         epoch.saturating_add(gap).saturating_add(extra)
+    }
+}
+
+/// The usual time from a sending to its answer: a mean in which the newest answer counts an eighth. What was sent more than once is
+/// not timed, since nobody knows which sending was answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RoundTrip {
+    /// Eighths of an epoch.
+    eighths: Option<u64>,
+}
+
+impl RoundTrip {
+    /// An answer took so many epochs.
+    pub fn take(&mut self, epochs: u64) {
+        self.eighths = Some(match self.eighths {
+            Some(mean) => mean - mean / 8 + epochs,
+            None => epochs.saturating_mul(8),
+        });
+    }
+
+    /// The mean, in epochs; none as long as there was no answer.
+    pub fn epochs(&self) -> Option<u64> {
+        self.eighths.map(|eighths| eighths.div_ceil(8))
     }
 }
 
@@ -63,7 +102,7 @@ mod tests {
         for (count, gap) in (1..).zip(gaps) {
             let mut seen = std::collections::BTreeSet::new();
             for _ in 0..2_000 {
-                let next = retry.next(count, 1_000, &mut rng);
+                let next = retry.next(count, RoundTrip::default(), 1_000, &mut rng);
                 assert!(
                     (1_000 + gap..1_000 + gap + retry.jitter.max(1)).contains(&next),
                     "{count}: {next}"
@@ -94,6 +133,7 @@ mod tests {
         check(
             Retry {
                 base: 0,
+                least: 0,
                 cap: 0,
                 jitter: 0,
             },
@@ -104,7 +144,46 @@ mod tests {
     #[test]
     fn large_counts_and_epochs_do_not_overflow() {
         let mut rng = ChaCha20Rng::seed_from_u64(7);
-        assert!(Retry::LEGACY.next(u32::MAX, 0, &mut rng) < 144_030);
-        assert_eq!(Retry::MIX.next(3, u64::MAX, &mut rng), u64::MAX);
+        let mut usual = RoundTrip::default();
+        assert!(Retry::LEGACY.next(u32::MAX, usual, 0, &mut rng) < 144_030);
+        assert_eq!(Retry::MIX.next(3, usual, u64::MAX, &mut rng), u64::MAX);
+        for _ in 0..100 {
+            usual.take(u64::MAX / 8);
+        }
+        assert_eq!(Retry::MIX.next(1, usual, u64::MAX, &mut rng), u64::MAX);
+    }
+
+    /// The first gap, with the most of the jitter.
+    fn first(retry: Retry, usual: RoundTrip) -> (u64, u64) {
+        let mut rng = ChaCha20Rng::seed_from_u64(7);
+        let mut gap = || retry.next(1, usual, 0, &mut rng);
+        let gaps: Vec<u64> = std::iter::repeat_with(&mut gap).take(2_000).collect();
+        (*gaps.iter().min().unwrap(), *gaps.iter().max().unwrap())
+    }
+
+    #[test]
+    fn the_first_gap_follows_what_a_peer_takes_to_answer_within_its_bounds() {
+        let retry = Retry {
+            base: 80,
+            least: 20,
+            cap: 600,
+            jitter: 20,
+        };
+        let after = |epochs: &[u64]| {
+            let mut usual = RoundTrip::default();
+            epochs.iter().for_each(|epochs| usual.take(*epochs));
+            first(retry, usual)
+        };
+        assert_eq!(after(&[]), (80, 99));
+        assert_eq!(after(&[24]), (30, 36));
+        assert_eq!(after(&[0; 9]), (20, 24));
+        assert_eq!(after(&[1_000; 9]), (80, 99));
+        // One slow answer among many changes little; a peer that has become slow is known for it soon.
+        assert_eq!(after(&[&[24; 50][..], &[40]].concat()).0, 32);
+        assert!(after(&[&[24; 50][..], &[60; 16]].concat()).0 > 60);
+        // Whose bounds are one changes nothing.
+        let mut usual = RoundTrip::default();
+        usual.take(1);
+        assert_eq!(first(Retry::LEGACY, usual), (90, 119));
     }
 }

@@ -6,6 +6,7 @@
 mod envelope;
 mod hostile;
 mod life;
+mod loss;
 mod mailbox;
 mod posts;
 mod stock;

@@ -130,6 +130,10 @@ pub struct World {
     pub left: u32,
     /// Whether mailboxes take anything.
     pub mailboxes_full: bool,
+    /// One frame of the edge leaves in so many milliseconds; 0: all leave at once.
+    pub slot_ms: u64,
+    /// When the last frame that the edge sent has left.
+    line_free_ms: u64,
 }
 
 impl World {
@@ -170,6 +174,8 @@ impl World {
             watched: BTreeMap::new(),
             left: 0,
             mailboxes_full: false,
+            slot_ms: 0,
+            line_free_ms: 0,
         };
         world.start(Who::Bridge);
         world.start(Who::Edge);
@@ -469,7 +475,9 @@ impl World {
                 client::Output::Send { to, object } => {
                     assert_eq!(to, bridge_info().id);
                     self.captured.push(object.clone());
-                    self.carry(object, |object| {
+                    let frames = object.bytes.len().div_ceil(FRAME).max(1) as u64;
+                    self.line_free_ms = self.line_free_ms.max(self.now_ms) + frames * self.slot_ms;
+                    self.carry(self.line_ms(), object, |object| {
                         Event::ToBridge(engine::Input::Object(object))
                     });
                 }
@@ -535,7 +543,7 @@ impl World {
         }
         self.sent_to_edge.push(object.clone());
         if alive {
-            self.carry(object, |object| {
+            self.carry(0, object, |object| {
                 Event::ToEdge(client::Input::Object(object))
             });
         }
@@ -615,7 +623,12 @@ impl World {
     }
 
     /// The mixnet: a lost frame loses the object.
-    fn carry(&mut self, object: Object, event: impl Fn(Object) -> Event) {
+    /// For how long what the edge has sent still waits for slots.
+    pub fn line_ms(&self) -> u64 {
+        self.line_free_ms.saturating_sub(self.now_ms)
+    }
+
+    fn carry(&mut self, after_ms: u64, object: Object, event: impl Fn(Object) -> Event) {
         let frames = object.bytes.len().div_ceil(FRAME).max(1);
         let copies = if self.below(100) < self.weather.doubled {
             2
@@ -629,7 +642,7 @@ impl World {
         for _ in 0..copies {
             let (least, most) = self.weather.delay_ms;
             let delay = least + self.below(most - least);
-            self.at(delay, event(object.clone()));
+            self.at(after_ms + delay, event(object.clone()));
         }
     }
 

@@ -96,7 +96,11 @@ impl Client {
             self.queue.put_back(again(first));
             return None;
         };
-        if first.is_none() && self.levels.of_class(class).copies() > 1 {
+        // Against losses only while no other frame waits for the slot: it takes the place of cover.
+        let spare = class != Class::Background && self.queue.frames() == 0;
+        let copies =
+            self.levels.of_class(class).copies() > 1 || spare && network.watch.adds_copies();
+        if first.is_none() && copies {
             self.queue.push_copy(again(Some(Box::new(path))));
         }
         Some(sent)

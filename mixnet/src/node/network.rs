@@ -23,7 +23,9 @@ impl Node {
     pub(super) fn loop_ended(&mut self, now: Now, change: Change) {
         self.counters.alarms += u64::from(change.raised);
         let notice = self.watch.loops(now.mono, &change);
-        self.outputs.extend(notice.map(Output::Notice));
+        let loss = self.watch.loss(&change);
+        let notices = notice.into_iter().chain(loss);
+        self.outputs.extend(notices.map(Output::Notice));
         self.report(change);
     }
 

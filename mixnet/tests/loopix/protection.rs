@@ -195,3 +195,53 @@ fn copies_that_cannot_be_apart_are_told_or_refused() {
         assert!(world.run(limit, |w| w.delivered_to(service).count() == 1));
     }
 }
+
+/// Where every relay loses a tenth, messages leave twice, and fewer are lost; nobody sees it on the line, where a copy takes the slot of
+/// cover. Who is strict gets what was chosen.
+#[test]
+fn where_much_is_lost_messages_leave_a_second_time_in_place_of_cover() {
+    let preset = Preset::FAST;
+    for strict in [false, true] {
+        let protection = Protection {
+            strict,
+            low_traffic: LowTraffic::Adapt,
+            ..Protection::of(&preset)
+        };
+        let mut world = World::protected([6, 1, 1], preset, protection, 11);
+        let (client, service) = (world.first(Role::Client), world.first(Role::Service));
+        let to = world.peer(service);
+        world.run(seconds(100), |_| false);
+        assert!(!world.members[client].node.status().watch.copies_for_loss);
+        let mut count = 0u64;
+        world.keep = Box::new(move |_, _| {
+            count = count
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            !(count >> 33).is_multiple_of(10)
+        });
+        let limit = world.now + seconds(100);
+        world.run(limit, |_| false);
+        let status = world.members[client].node.status();
+        assert_eq!(status.watch.copies_for_loss, !strict);
+        let (began, sent_before) = (world.now, world.wires.len());
+        for _ in 0..100 {
+            world.members[client].node.send(to, object(1, 100)).unwrap();
+            let limit = world.now + seconds(2);
+            world.run(limit, |_| false);
+        }
+        let took = (world.now - began).as_secs_f64();
+        let own = world.wires[sent_before..].iter();
+        let own: Vec<_> = own.filter(|wire| wire.from == client).collect();
+        let count = |kind| own.iter().filter(|wire| wire.kind == kind).count();
+        let (payload, cover) = (count(PacketKind::Payload), count(PacketKind::PayloadCover));
+        let expected = if strict { 100..=100 } else { 160..=200 };
+        assert!(expected.contains(&payload), "{payload}");
+        // 4 in a second; five standard deviations.
+        let rate = (payload + cover) as f64 / took;
+        assert!((3.3..4.7).contains(&rate), "{rate}");
+        // Of a path of four links 34 % is lost, of two 12 %.
+        let came = world.delivered_to(service).count();
+        let expected = if strict { 43..=85 } else { 72..=100 };
+        assert!(expected.contains(&came), "{came}");
+    }
+}

@@ -19,6 +19,10 @@ use crate::seen;
 use crate::store::{Family, StoreError};
 use crate::tracks::node_now;
 
+/// A second copy of a payload leaves so many reply blocks, half of what a client keeps in stock: copies end before what comes next has to
+/// wait for want of them.
+const COPY_LEAVES: usize = 24;
+
 /// One frame in a gap: the largest multiple of the mean, so that nobody waits for ever on a bad draw.
 const PACE_MULTIPLE_MAX: f64 = 8.0;
 
@@ -183,6 +187,14 @@ impl Registrations {
                 tag,
                 bytes,
             };
+            if turn.line.lossy && registration.credit.len() >= frames + COPY_LEAVES {
+                let spare = registration.credit.spend(turn, tag, frames);
+                self.blocks_total = self.blocks_total.saturating_sub(spare.len());
+                turn.ledger.effect(Effect::Reply {
+                    blocks: spare,
+                    object: object.clone(),
+                });
+            }
             turn.ledger.effect(Effect::Reply { blocks, object });
             for id in draft.message_ids() {
                 if let Some(hash) = self.envelopes.get(id) {

@@ -212,7 +212,7 @@ impl Outbox {
         match receipt.stage {
             Stage::Accepted => {
                 // The bridge has it and keeps trying; asking again soon would only cost packets.
-                let next = turn.retry_at(1);
+                let next = turn.retry_at(2);
                 self.wake(id, next);
             }
             Stage::Resealed => turn.trace(hash, Life::Resealed),

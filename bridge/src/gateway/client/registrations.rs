@@ -50,6 +50,8 @@ pub(crate) struct Registrations {
     interests: Option<Vec<Prefix>>,
     settle: Option<Instant>,
     next_serial: u64,
+    /// Until then what is due for bridges waits for the line.
+    held: Option<Instant>,
     /// Chains of mailbox boxes that began, with the end of their lease, or ended.
     chains_changed: Vec<(RegistrationId, ChainChange)>,
 }
@@ -91,7 +93,7 @@ impl Registrations {
                     live.retired_at.is_none().then(|| now.when(live.renew_at)),
                 ],
             });
-        own.chain([self.settle, self.node.next_deadline()])
+        own.chain([self.settle, self.held, self.node.next_deadline()])
             .flatten()
             .min()
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rand_core::Rng as _;
 
 use super::Config;
+use super::line::Line;
 use super::registration::RegistrationId;
 use crate::counters::{Direction, DropReason};
 use crate::port::{BridgeId, ChainSecret, Envelope, Object, Trace};
@@ -35,7 +36,7 @@ impl From<Trace> for Effect {
 }
 
 /// What the parts of the client share while one input is handled.
-pub(crate) type Turn<'a> = turn::Turn<'a, Config, Effect>;
+pub(crate) type Turn<'a> = turn::Turn<'a, Config, Effect, &'a mut Line>;
 
 impl Turn<'_> {
     /// Something of what came from the bridge is dropped.
@@ -55,16 +56,24 @@ impl Turn<'_> {
         bytes
     }
 
-    /// When an unanswered request is repeated: growing gaps, spread so that repetitions do not fall together.
+    /// Sends an object to a bridge.
+    pub(crate) fn send(&mut self, to: BridgeId, object: Object) {
+        let frames = self.frames_for(object.bytes.len());
+        self.line.push(self.now, self.config.slot, frames);
+        self.ledger.effect(Effect::Send { to, object });
+    }
+
+    /// When an unanswered request is repeated that is handed over now: growing gaps from when it has left, spread so that repetitions do
+    /// not fall together. Each gap comes twice: where packets are lost by chance, the second try is as good as the first.
     pub(crate) fn retry_at(&mut self, attempt: u32) -> Instant {
         let gap = self
             .config
             .retry
-            .saturating_mul(1 << attempt.min(RETRY_DOUBLINGS))
+            .saturating_mul(1 << (attempt / 2).min(RETRY_DOUBLINGS))
             .min(RETRY_GAP_MAX);
         let spread =
             self.rng.next_u64() % (u64::try_from(gap.as_millis()).unwrap_or(u64::MAX) / 4).max(1);
-        self.now.mono + gap + Duration::from_millis(spread)
+        self.line.free_at(self.now) + gap + Duration::from_millis(spread)
     }
 }
 

@@ -30,6 +30,9 @@ pub struct Config {
     pub seen_s: u64,
     /// Whether received messages go on to the other peers of their group.
     pub forward: bool,
+    /// Whether acks ride along in later payloads again: where every payload costs a packet of one size, they cost nothing, and a lost
+    /// one is made good before its message is repeated. Only for peers that read on after an id that they do not wait for.
+    pub echo_acks: bool,
     /// How fast payloads leave once the transport took them.
     pub line: Line,
 }
@@ -65,6 +68,7 @@ impl Config {
         body_len_max: BODY_LEN_MAX,
         seen_s: SEEN_S,
         forward: true,
+        echo_acks: false,
         line: Line::NONE,
     };
     /// The gateway: bodies carry a whole Whisper envelope, and its groups have two members.
@@ -74,6 +78,7 @@ impl Config {
         body_len_max: 1_048_576 + 64,
         seen_s: SEEN_S,
         forward: false,
+        echo_acks: true,
         line: Line::GATEWAY,
     };
 }

@@ -61,6 +61,12 @@ impl Node {
             acks: self.draft_acks(entry),
             ..Payload::default()
         };
+        if self.config.echo_acks && !payload.acks.is_empty() {
+            let echoes = entry.echoes().filter(|id| !payload.acks.contains(id));
+            let echoes: Vec<_> = echoes.collect();
+            payload.acks.extend(echoes);
+            payload.acks.truncate(LIST_LEN_MAX);
+        }
         payload.acks.truncate(left / dialect.id_entry_len());
         left -= payload.acks.len() * dialect.id_entry_len();
         for kind in [Kind::Offered, Kind::Requested] {
@@ -92,7 +98,7 @@ impl Node {
         if let Some(entry) = self.peers.get_mut(&peer)
             && !draft.payload.acks.is_empty()
         {
-            entry.acked(&draft.payload.acks);
+            entry.acked(&draft.payload.acks, self.config.echo_acks);
             entry.acks_at = self.epoch;
         }
         let left = match draft.bytes.len() {
@@ -120,30 +126,26 @@ impl Node {
         self.finish();
     }
 
-    /// First acks if there are any, otherwise repeated ones; only what is on disk.
+    /// First acks if there are any, otherwise repeated ones, or both where acks ride along; only what is on disk.
     fn draft_acks(&self, entry: &Peer) -> Vec<MessageId> {
         if entry.acks_at > self.epoch {
             return Vec::new();
         }
         let released = |ack: &&Ack| ack.gate <= self.committed;
-        let first: Vec<_> = entry
+        let mut first: Vec<_> = entry
             .acks
             .iter()
             .take_while(released)
             .take(LIST_LEN_MAX)
             .map(|ack| ack.id)
             .collect();
-        if !first.is_empty() {
+        if !first.is_empty() && !self.config.echo_acks {
             return first;
         }
         let most = if entry.config.legacy { 1 } else { LIST_LEN_MAX };
-        entry
-            .reacks
-            .iter()
-            .take_while(released)
-            .take(most)
-            .map(|ack| ack.id)
-            .collect()
+        let again = entry.reacks.iter().take_while(released).take(most);
+        first.extend(again.map(|ack| ack.id));
+        first
     }
 
     fn draft_messages(
@@ -202,11 +204,14 @@ impl Node {
             Progress::Parked
         } else {
             Progress::Due {
-                at: self.config.retry.next(count, left, &mut self.rng),
+                at: self
+                    .config
+                    .retry
+                    .next(count, entry.round_trip, left, &mut self.rng),
             }
         };
         if let Some(track) = entry
-            .advance(&id, count, progress)
+            .leaves(&id, count, left, progress)
             .filter(|_| is_last_offer)
         {
             self.changes.push(Change::PutState {

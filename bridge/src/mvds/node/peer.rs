@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{ACKS_MAX, PeerConfig};
+use super::{ACKS_MAX, ECHOED_MAX, ECHOES, PeerConfig};
 use crate::mvds::id::{GroupId, MessageId};
 use crate::mvds::record::{Kind, State};
+use crate::mvds::retry::RoundTrip;
 
 /// Where a record is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub(super) struct Track {
     pub(super) group: Option<GroupId>,
     pub(super) count: u32,
     pub(super) progress: Progress,
+    /// The epoch in which it left, if it did so once.
+    pub(super) left: Option<u64>,
 }
 
 impl Track {
@@ -58,6 +61,8 @@ pub(super) struct Peer {
     pub(super) config: PeerConfig,
     pub(super) groups: BTreeSet<GroupId>,
     pub(super) paused: bool,
+    /// From a record that is sent to its ack.
+    pub(super) round_trip: RoundTrip,
     /// Its place in the node's agenda.
     pub(super) agenda: Option<u64>,
     pub(super) tracks: BTreeMap<MessageId, Track>,
@@ -70,6 +75,8 @@ pub(super) struct Peer {
     /// Acks of messages that were not: the peer may not wait for them any more.
     pub(super) reacks: VecDeque<Ack>,
     queued: BTreeSet<MessageId>,
+    /// Acks that were sent and ride along again, with how often yet; the newest last.
+    echoes: VecDeque<(MessageId, u8)>,
     /// The epoch in which the acks are due.
     pub(super) acks_at: u64,
 }
@@ -80,6 +87,7 @@ impl Peer {
             config,
             groups: BTreeSet::new(),
             paused: false,
+            round_trip: RoundTrip::default(),
             agenda: None,
             tracks: BTreeMap::new(),
             due: Default::default(),
@@ -88,6 +96,7 @@ impl Peer {
             acks: VecDeque::new(),
             reacks: VecDeque::new(),
             queued: BTreeSet::new(),
+            echoes: VecDeque::new(),
             acks_at: 0,
         }
     }
@@ -141,6 +150,32 @@ impl Peer {
         Some(track)
     }
 
+    /// A record is sent for the `count`-th time, in the epoch `left`.
+    pub(super) fn leaves(
+        &mut self,
+        id: &MessageId,
+        count: u32,
+        left: u64,
+        progress: Progress,
+    ) -> Option<Track> {
+        let track = Track {
+            count,
+            progress,
+            left: (count == 1).then_some(left),
+            ..*self.tracks.get(id)?
+        };
+        self.put(*id, track);
+        Some(track)
+    }
+
+    /// A record was acked in this epoch.
+    pub(super) fn time(&mut self, id: &MessageId, epoch: u64) {
+        let sent = self.tracks.get(id).and_then(|track| track.left);
+        if let Some(left) = sent {
+            self.round_trip.take(epoch.saturating_sub(left));
+        }
+    }
+
     /// The commit that a record waited for is on disk.
     pub(super) fn release(&mut self, id: &MessageId, commit: u64) {
         if let Some(track) = self.tracks.get(id)
@@ -182,11 +217,27 @@ impl Peer {
         true
     }
 
-    /// An ack was sent.
-    pub(super) fn acked(&mut self, ids: &[MessageId]) {
+    /// Acks that ride along with others.
+    pub(super) fn echoes(&self) -> impl Iterator<Item = MessageId> {
+        self.echoes.iter().map(|(id, _)| *id)
+    }
+
+    /// Acks were sent, some of them not for the first time; whether they ride along again.
+    pub(super) fn acked(&mut self, ids: &[MessageId], echo: bool) {
         for id in ids {
-            self.queued.remove(id);
+            let is_echo = !self.queued.remove(id);
+            if !echo {
+                continue;
+            }
+            match self.echoes.iter_mut().find(|(echo, _)| echo == id) {
+                Some((_, left)) if is_echo => *left = left.saturating_sub(1),
+                Some((_, left)) => *left = ECHOES,
+                None => self.echoes.push_back((*id, ECHOES)),
+            }
         }
+        self.echoes.retain(|(_, left)| *left > 0);
+        let over = self.echoes.len().saturating_sub(ECHOED_MAX);
+        self.echoes.drain(..over);
         let queued = &self.queued;
         self.acks.retain(|ack| queued.contains(&ack.id));
         self.reacks.retain(|ack| queued.contains(&ack.id));

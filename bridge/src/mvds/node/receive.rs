@@ -25,6 +25,9 @@ impl Node {
             messages,
         } = decoded.payload;
         for id in acks {
+            if let Some(entry) = self.peers.get_mut(&from) {
+                entry.time(&id, self.epoch);
+            }
             if self.tracks_own(from, &id) && self.end(now, from, id) {
                 self.outputs.push_back(Output::Acked { peer: from, id });
             }

@@ -826,3 +826,112 @@ fn what_was_remembered_long_enough_is_forgotten() {
     assert_eq!(bench.receive(&Payload::default()), []);
     assert!(!bench.node.has(&news.id()) && bench.disk.seen.is_empty());
 }
+
+/// The acks of what comes one after the other, in a node of this configuration.
+fn acks_of_each(config: Config) -> Vec<Vec<usize>> {
+    let mut bench = Bench::batch();
+    bench.node.config = config;
+    let messages: Vec<Message> = (0..5).map(|n| message(&[n])).collect();
+    let number = |id: &MessageId| messages.iter().position(|m| m.id() == *id).unwrap();
+    let mut acks = Vec::new();
+    for message in &messages {
+        bench.receive(&carrying(message));
+        bench.pass(1);
+        let sent = bench.send();
+        assert_eq!(sent.len(), 1);
+        acks.push(sent[0].acks.iter().map(number).collect());
+    }
+    bench.pass(1);
+    assert!(
+        bench.send().is_empty(),
+        "echoes alone are no reason to send"
+    );
+    acks
+}
+
+#[test]
+fn acks_ride_along_twice_where_they_may() {
+    let echoing = Config {
+        echo_acks: true,
+        ..CONFIG
+    };
+    let echoed = [
+        vec![0],
+        vec![1, 0],
+        vec![2, 0, 1],
+        vec![3, 1, 2],
+        vec![4, 2, 3],
+    ];
+    assert_eq!(acks_of_each(echoing), echoed);
+    let once = [vec![0], vec![1], vec![2], vec![3], vec![4]];
+    assert_eq!(acks_of_each(CONFIG), once);
+}
+
+#[test]
+fn new_acks_and_repeated_ones_go_together_where_they_ride_along_and_echoes_keep_to_the_budget() {
+    let mut bench = Bench::batch();
+    bench.node.config.echo_acks = true;
+    let known = message(b"known");
+    bench.receive(&carrying(&known));
+    bench.pass(1);
+    bench.send();
+    bench.receive(&carrying(&known));
+    let fresh = message(b"fresh");
+    bench.receive(&carrying(&fresh));
+    bench.pass(1);
+    let sent = bench.send();
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].acks, [fresh.id(), known.id()]);
+    for n in 0..100u8 {
+        bench.receive(&carrying(&message(&[n, n])));
+        bench.pass(1);
+        let sent = bench.send_to(PEER, 5 * 34);
+        assert!(sent[0].acks.len() <= 5, "{}", sent[0].acks.len());
+        assert_eq!(sent[0].acks[0], message(&[n, n]).id());
+    }
+}
+
+#[test]
+fn a_peer_that_answers_soon_is_sent_to_again_soon() {
+    let mut bench = Bench::batch();
+    bench.node.config.retry = Retry {
+        base: 80,
+        least: 20,
+        cap: 600,
+        jitter: 0,
+    };
+    let gap = |bench: &mut Bench, body: &[u8]| {
+        bench.append(body);
+        bench.pass(1);
+        assert_eq!(bench.send().len(), 1);
+        (1..200)
+            .find(|_| {
+                bench.pass(1);
+                !bench.send().is_empty()
+            })
+            .unwrap()
+    };
+    let acked = |bench: &mut Bench, body: &[u8], after: u32| {
+        let id = bench.append(body);
+        bench.pass(1);
+        assert_eq!(bench.send().len(), 1);
+        bench.pass(after);
+        bench.receive(&acking(id));
+    };
+    assert_eq!(gap(&mut bench, b"unknown"), 80);
+    // What went twice says nothing: nobody knows which of them was answered.
+    let twice = message_id(&bench, b"unknown");
+    bench.receive(&acking(twice));
+    assert_eq!(gap(&mut bench, b"unknown yet"), 80);
+    let id = message_id(&bench, b"unknown yet");
+    bench.receive(&acking(id));
+    acked(&mut bench, b"answered", 24);
+    assert_eq!(gap(&mut bench, b"known"), 30);
+}
+
+/// Of what this node has said.
+fn message_id(bench: &Bench, body: &[u8]) -> MessageId {
+    let said = Message::new(GROUP, 1, body).id();
+    assert!(bench.node.has(&said));
+    said
+}

@@ -27,6 +27,7 @@ impl Registrations {
             interests: None,
             settle: None,
             next_serial: 0,
+            held: None,
             chains_changed: Vec::new(),
         };
         let store = turn.ledger.store();

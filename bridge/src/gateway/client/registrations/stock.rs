@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::{PING_GAP, PINGS_UNANSWERED_MAX, Registrations};
 use crate::gateway::client::blocks::{Blocks, Job};
 use crate::gateway::client::registration::RegistrationId;
-use crate::gateway::client::turn::{Effect, Turn};
+use crate::gateway::client::turn::Turn;
 use crate::gateway::request::{Auth, BLOCK_TTL_S_MAX, Body, Request, RequestId, TopUp};
 use crate::gateway::response::{Pong, Response, ResponseBody, Status};
 use crate::gateway::seal::{Context, OVERHEAD};
@@ -35,7 +35,7 @@ impl Registrations {
             return;
         };
         if live.unregister_due.is_some_and(|due| due <= now) {
-            live.unregister_due = Some(turn.retry_at(1));
+            live.unregister_due = Some(turn.retry_at(2));
             blocks.want(Job::Unregister(id), 1);
         }
         if live.next_ping <= now || live.stock.spent >= PING_SPENT {
@@ -164,10 +164,7 @@ impl Registrations {
         }
         let bytes = sealed.ok()?;
         let counter = u64::from_be_bytes(*bytes.first_chunk()?);
-        turn.ledger.effect(Effect::Send {
-            to,
-            object: Object { kind, tag, bytes },
-        });
+        turn.send(to, Object { kind, tag, bytes });
         Some(counter)
     }
 }

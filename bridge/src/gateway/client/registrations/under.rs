@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Registrations;
 use crate::counters::DropReason;
+use crate::gateway::client::line::HOLD_MAX;
 use crate::gateway::client::registration::RegistrationId;
 use crate::gateway::client::turn::Turn;
 use crate::gateway::request::decode_item;
@@ -111,9 +112,21 @@ impl Registrations {
         }
     }
 
-    /// Sends what is due: acknowledgements, requests.
+    /// Sends what is due: acknowledgements, requests. While the line is busy they wait, and go in one payload then.
     pub(super) fn flush(&mut self, turn: &mut Turn<'_>) {
         let now = node_now(turn.now);
+        if self.held.is_some_and(|until| until <= turn.now.mono) {
+            self.held = None;
+            self.by_peer.keys().for_each(|peer| self.node.resume(peer));
+        } else {
+            let due = self.node.peers_due(now);
+            let free_at = turn.line.free_at(turn.now);
+            if !due.is_empty() && free_at > turn.now.mono {
+                let until = free_at.min(turn.now.mono + HOLD_MAX);
+                self.held.get_or_insert(until);
+                due.iter().for_each(|peer| self.node.pause(peer));
+            }
+        }
         for peer in self.node.peers_due(now) {
             let Some(id) = self.by_peer.get(&peer).copied() else {
                 self.node.pause(&peer);
