@@ -1,6 +1,7 @@
 //! Where much is lost: what is repeated does not fill the line, what may leave twice does, and what is late is late by seconds.
 
 use bridge::engine;
+use bridge::gateway::client;
 use bridge::gateway::request::Mode;
 use bridge::port::{Envelope, Kind};
 
@@ -133,4 +134,30 @@ fn a_copy_does_not_empty_the_stock() {
         assert!(count == 1 || held > 24, "{count} copies with {held} blocks");
         assert!(count <= 2 && (held == 0 || count > 0), "{held}: {count}");
     }
+}
+
+/// The top-up that throws away what leads nowhere is lost, those after it arrive: without a second look the bridge would go on with the
+/// old blocks.
+#[test]
+fn a_lost_discard_is_noticed_and_repeated() {
+    let mut world = lossy(6);
+    world.weather.loss = 0;
+    world.run_for(20_000);
+    world.kill_blocks();
+    let before = world.captured.len();
+    world.weather.loss = 100;
+    world.tell_edge(client::Input::BlocksStale);
+    let top_up = |object: &&bridge::port::Object| object.kind == Kind::TopUp;
+    while world.captured[before..].iter().find(top_up).is_none() {
+        world.run_for(1);
+    }
+    world.weather.loss = 0;
+    world.run_for(8_000);
+    let (down, _) = talk(&mut world, 5, |_| {});
+    // Less than the first gap to a repetition.
+    world.run_until(2_000, "the messages", |world| {
+        down.iter()
+            .all(|envelope| world.delivered.contains_key(&envelope.facts.hash))
+    });
+    assert_once(&world, &down);
 }

@@ -70,6 +70,9 @@ pub(super) struct Stock {
     pub(super) filling: bool,
     /// The next top-up replaces what is there.
     pub(super) discard: bool,
+    /// The top-up that did, as long as it is not known to have arrived: one more than the counter of its box, and the blocks sent
+    /// since, its own among them.
+    pub(super) discarded: Option<(u64, usize)>,
     /// The counter of the latest box that came from the bridge.
     pub(super) newest_box: Option<u64>,
     /// Blocks spent since the bridge was last asked.
@@ -84,6 +87,7 @@ impl Stock {
             under_way: VecDeque::new(),
             filling: true,
             discard,
+            discarded: None,
             newest_box: None,
             spent: 0,
         }

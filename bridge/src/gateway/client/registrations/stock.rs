@@ -100,6 +100,12 @@ impl Registrations {
         };
         if let Some(live) = self.all.get_mut(&id).and_then(|r| r.live_mut()) {
             live.stock.estimate += count;
+            if discard_previous {
+                live.stock.discarded = Some((counter.saturating_add(1), count));
+                live.next_ping = live.next_ping.min(turn.now.mono + DISCARD_CHECK);
+            } else if let Some((_, since)) = &mut live.stock.discarded {
+                *since += count;
+            }
             let sent = (counter.saturating_add(1), count, turn.now.mono);
             live.stock.under_way.push_back(sent);
         }
@@ -173,6 +179,7 @@ impl crate::gateway::client::registration::Stock {
     /// The next top-up replaces what the bridge holds.
     fn replace(&mut self) {
         self.discard = true;
+        self.discarded = None;
         self.filling = true;
         self.estimate = 0;
         self.under_way.clear();
@@ -206,8 +213,18 @@ impl crate::gateway::client::registration::Stock {
             *order > pong.topped_up && now.saturating_duration_since(*left) < UNDER_WAY_MAX
         });
         let under_way: usize = self.under_way.iter().map(|(_, count, _)| *count).sum();
-        if !self.discard {
-            self.estimate = pong.reply_blocks as usize + under_way;
+        if self.discard {
+            return;
+        }
+        self.estimate = pong.reply_blocks as usize + under_way;
+        let Some((order, since)) = self.discarded else {
+            return;
+        };
+        // More than was sent since, though later top-ups have come: the one that was to discard is lost.
+        if pong.topped_up > order && pong.reply_blocks as usize > since {
+            self.replace();
+        } else if pong.topped_up >= order {
+            self.discarded = None;
         }
     }
 }
@@ -232,6 +249,8 @@ impl crate::gateway::client::Config {
 
 /// While the stock fills, the next ping comes so soon: after the round trip of a top-up.
 const PING_SOON: Duration = Duration::from_secs(5);
+/// So soon after a top-up that discards it is asked whether it arrived, since the bridge would go on with blocks that lead nowhere.
+const DISCARD_CHECK: Duration = Duration::from_secs(2);
 /// After so many spent blocks the next ping comes at once: less than a quarter of the low mark, so that several pings in a row may be lost with
 /// the top-ups of their time before the stock is empty; and one packet more for eight that came.
 const PING_SPENT: usize = 8;
