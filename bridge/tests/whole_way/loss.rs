@@ -27,7 +27,8 @@ fn talk(
         let (there, back) = (world.make(0xe1, n), world.make(0xcd, 1_000_000 + n));
         world.whisper_says(&there);
         world.local_says(&back);
-        (down.push(there), up.push(back));
+        down.push(there);
+        up.push(back);
         for _ in 0..4 {
             world.run_for(250);
             look(world);

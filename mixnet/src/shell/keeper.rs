@@ -1,8 +1,8 @@
 //! The thread that keeps tags: it writes them to the files of their keys, and tells the core what a crash can no longer lose.
 //!
 //! ```text
-//! peeling thread ─ tags, mark ─▶ append (one write a round) ─▶ Written(mark) ─▶ core
-//!                                       └─▶ fdatasync ─▶ Durable(mark) ─▶ core
+//! core thread ─ tags, mark ─▶ append (one write a round) ─▶ Written(mark) ─▶ core
+//!                                    └─▶ fdatasync ─▶ Durable(mark) ─▶ core
 //! ```
 //!
 //! Whatever comes while the disk works goes into the next round together, and so does what comes in a short rest after that: a disk
