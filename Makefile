@@ -39,8 +39,8 @@ bench: setup ## criterion benches of the cores (ns per operation, ratios)
 
 bench-loss: setup ## the same with and without lost packets and a dead relay: what loss costs
 	cargo build --locked --bin ferry
-	"$(FERRY)" demo --relays 5 --messages 200 --every-ms 1000 --quiet
-	"$(FERRY)" demo --relays 5 --messages 200 --every-ms 1000 --quiet --loss 10 --kill-relay-after 100
+	"$(FERRY)" demo --relays 5 --messages 100 --every-ms 3000 --quiet
+	"$(FERRY)" demo --relays 5 --messages 100 --every-ms 3000 --quiet --loss 10 --kill-relay-after 50
 
 bench-way: setup ## 200 messages each way through a devnet, with a table of latencies
 	cargo build --locked --bin ferry

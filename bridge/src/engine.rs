@@ -82,14 +82,15 @@ impl Config {
     }
 }
 
-/// A delivery is repeated after 8 to 10 s, and sooner where the client is known to answer sooner, but not before 2 s; then after twice
-/// that, up to a minute. That is more than its usual round trip, so that what is only slow is rarely sent twice; and reply blocks bound
-/// what a client that is gone costs.
+/// A delivery is repeated after 4 s, and as soon as it is known what the client takes to answer, after a little more than that: 2.5 to
+/// 12 s. Then after twice that, up to a minute. So what is only slow is rarely sent twice; and reply blocks bound what a client that is
+/// gone costs.
 pub const RETRY: Retry = Retry {
-    base: 80,
-    least: 20,
+    base: 40,
+    least: 25,
+    most: 120,
     cap: 600,
-    jitter: 20,
+    jitter: 10,
 };
 
 /// What happens to a bridge.
@@ -292,7 +293,10 @@ impl Engine {
             Input::Refused { hash, reason } => posts.refused(&mut turn, hash, reason),
             Input::Left { tag, first } => registrations.is_left(&mut turn, tag, first),
             Input::NotLeft { tag, first } => registrations.is_lost(&mut turn, tag, first),
-            Input::Lossy(lossy) => self.lines.lossy = lossy,
+            Input::Lossy(lossy) => {
+                self.lines.lossy = lossy;
+                registrations.set_lossy(lossy);
+            }
             Input::Committed(_) | Input::Tick => {}
         }
         posts.tick(&mut turn);

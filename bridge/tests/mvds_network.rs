@@ -21,6 +21,7 @@ const CONFIG: Config = Config {
     retry: Retry {
         base: 3,
         least: 3,
+        most: 3,
         cap: 60,
         jitter: 3,
     },

@@ -1,7 +1,7 @@
 //! Whether the network loses much, whatever relay it is: what the newest loops say together.
 //!
 //! ```text
-//! loops, newest last   + + - + + - + + + - ...      share lost ≥ 1/10, three at least ─▶ much
+//! loops, newest last   + + - + + - + + + - ...      share lost ≥ 1/10, two at least ─▶ much
 //!                                                   share lost < 1/20 ─▶ no longer
 //! ```
 //!
@@ -13,8 +13,8 @@
 /// Loops that count: at `fast`, those of two minutes.
 const HISTORY_LOOPS: u32 = u64::BITS;
 
-/// So many must be lost at least: one or two say nothing.
-const LOST_MIN: u32 = 3;
+/// So many must be lost at least: one says nothing.
+const LOST_MIN: u32 = 2;
 
 /// At this share of lost loops much is lost: with 3.5 % at each of three relays.
 const MUCH: f64 = 0.10;
@@ -61,11 +61,11 @@ mod tests {
     }
 
     #[test]
-    fn much_is_a_tenth_and_three_at_least() {
+    fn much_is_a_tenth_and_two_at_least() {
         assert_eq!(changes(&mut Loss::default(), 1_000, 11), []);
-        assert_eq!(changes(&mut Loss::default(), 1_000, 4), [(12, true)]);
-        assert_eq!(changes(&mut Loss::default(), 2, 1), []);
-        assert_eq!(changes(&mut Loss::default(), 3, 1), [(3, true)]);
+        assert_eq!(changes(&mut Loss::default(), 1_000, 4), [(8, true)]);
+        assert_eq!(changes(&mut Loss::default(), 1, 1), []);
+        assert_eq!(changes(&mut Loss::default(), 2, 1), [(2, true)]);
     }
 
     #[test]

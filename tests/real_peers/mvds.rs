@@ -39,6 +39,7 @@ const CONFIG: Config = Config {
     retry: Retry {
         base: 40,
         least: 40,
+        most: 40,
         cap: 1_000,
         jitter: 10,
     },

@@ -113,6 +113,11 @@ impl Registrations {
         self.absence.on_way()
     }
 
+    /// Whether the mixnet loses much.
+    pub(crate) fn set_lossy(&mut self, lossy: bool) {
+        self.node.set_lossy(lossy);
+    }
+
     /// Whether the tag names a registration.
     pub(crate) fn contains(&self, tag: Tag) -> bool {
         self.all.contains_key(&tag)

@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 use super::id::{GroupId, MessageId, PeerId};
 use super::payload::{Dialect, Message};
 use super::record::{Change, Kind, Record, State};
-use super::retry::RoundTrip;
+use super::retry::{Retry, RoundTrip};
 
 mod config;
 mod draft;
@@ -92,6 +92,8 @@ pub struct Node {
     gated: VecDeque<(u64, PeerId, Option<MessageId>)>,
     changes: Vec<Change>,
     outputs: VecDeque<Output>,
+    /// Much is lost.
+    lossy: bool,
 }
 
 impl Node {
@@ -112,6 +114,20 @@ impl Node {
             gated: VecDeque::new(),
             changes: Vec::new(),
             outputs: VecDeque::new(),
+            lossy: false,
+        }
+    }
+
+    /// Whether much of what is sent is lost: then records are sent again [sooner](super::retry::Retry::hasty).
+    pub fn set_lossy(&mut self, lossy: bool) {
+        self.lossy = lossy;
+    }
+
+    fn retry(&self) -> Retry {
+        if self.lossy {
+            self.config.retry.hasty()
+        } else {
+            self.config.retry
         }
     }
 

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! first = base                                        as long as no answer was timed
-//!         5/4 of the usual time to an answer          between least and base; the jitter shrinks with it
+//!         5/4 of the usual time to an answer          between least and most; the jitter grows and shrinks with it
 //! ```
 
 use rand_chacha::ChaCha20Rng;
@@ -16,8 +16,10 @@ use rand_core::Rng;
 pub struct Retry {
     /// The first gap, as long as nothing is known of the peer.
     pub base: u64,
-    /// The first gap at least, where the peer is known to answer sooner than `base`; `base` itself: that changes nothing.
+    /// The first gap at least, where the peer is known to answer soon.
     pub least: u64,
+    /// The first gap at most, where it is known to answer late. All three the same: what is known changes nothing.
+    pub most: u64,
     /// The longest gap.
     pub cap: u64,
     /// What is added at random, so that peers do not answer in step; 0: nothing.
@@ -29,6 +31,7 @@ impl Retry {
     pub const MIX: Self = Self {
         base: 30,
         least: 30,
+        most: 30,
         cap: 1_920,
         jitter: 30,
     };
@@ -36,6 +39,7 @@ impl Retry {
     pub const LEGACY: Self = Self {
         base: 90,
         least: 90,
+        most: 90,
         cap: 144_000,
         jitter: 30,
     };
@@ -44,15 +48,26 @@ impl Retry {
     pub const GATEWAY: Self = Self {
         base: 40,
         least: 40,
+        most: 40,
         cap: 19_200,
         jitter: 10,
     };
+
+    /// The same for a time in which much is lost: what has not been answered soon is rather lost than late.
+    pub fn hasty(self) -> Self {
+        Self {
+            base: self.least,
+            most: self.least,
+            jitter: self.jitter.saturating_mul(self.least) / self.base.max(1),
+            ..self
+        }
+    }
 
     /// The epoch in which a record is due again after its `count`-th sending in `epoch` to a peer that answers as `usual`.
     pub fn next(&self, count: u32, usual: RoundTrip, epoch: u64, rng: &mut ChaCha20Rng) -> u64 {
         let first = match usual.epochs() {
             Some(epochs) => {
-                (epochs.saturating_mul(5) / 4).clamp(self.least.min(self.base), self.base)
+                (epochs.saturating_mul(5) / 4).clamp(self.least, self.most.max(self.least))
             }
             None => self.base,
         };
@@ -134,6 +149,7 @@ mod tests {
             Retry {
                 base: 0,
                 least: 0,
+                most: 0,
                 cap: 0,
                 jitter: 0,
             },
@@ -164,23 +180,29 @@ mod tests {
     #[test]
     fn the_first_gap_follows_what_a_peer_takes_to_answer_within_its_bounds() {
         let retry = Retry {
-            base: 80,
+            base: 40,
             least: 20,
+            most: 80,
             cap: 600,
-            jitter: 20,
+            jitter: 10,
         };
         let after = |epochs: &[u64]| {
             let mut usual = RoundTrip::default();
             epochs.iter().for_each(|epochs| usual.take(*epochs));
             first(retry, usual)
         };
-        assert_eq!(after(&[]), (80, 99));
+        assert_eq!(after(&[]), (40, 49));
         assert_eq!(after(&[24]), (30, 36));
         assert_eq!(after(&[0; 9]), (20, 24));
         assert_eq!(after(&[1_000; 9]), (80, 99));
         // One slow answer among many changes little; a peer that has become slow is known for it soon.
         assert_eq!(after(&[&[24; 50][..], &[40]].concat()).0, 32);
         assert!(after(&[&[24; 50][..], &[60; 16]].concat()).0 > 60);
+        // Where much is lost nobody waits for the usual answer.
+        let mut usual = RoundTrip::default();
+        assert_eq!(first(retry.hasty(), usual), (20, 24));
+        usual.take(1_000);
+        assert_eq!(first(retry.hasty(), usual), (20, 24));
         // Whose bounds are one changes nothing.
         let mut usual = RoundTrip::default();
         usual.take(1);

@@ -187,6 +187,7 @@ impl Node {
 
     /// One more sending of a record, if it is still there. Its payload has left in the epoch `left`.
     fn count(&mut self, now: Now, left: u64, peer: PeerId, kind: Kind, id: MessageId) {
+        let retry = self.retry();
         let Some(entry) = self.peers.get_mut(&peer) else {
             return;
         };
@@ -204,10 +205,7 @@ impl Node {
             Progress::Parked
         } else {
             Progress::Due {
-                at: self
-                    .config
-                    .retry
-                    .next(count, entry.round_trip, left, &mut self.rng),
+                at: retry.next(count, entry.round_trip, left, &mut self.rng),
             }
         };
         if let Some(track) = entry

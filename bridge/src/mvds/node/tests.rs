@@ -897,6 +897,7 @@ fn a_peer_that_answers_soon_is_sent_to_again_soon() {
     bench.node.config.retry = Retry {
         base: 80,
         least: 20,
+        most: 80,
         cap: 600,
         jitter: 0,
     };
@@ -927,6 +928,10 @@ fn a_peer_that_answers_soon_is_sent_to_again_soon() {
     bench.receive(&acking(id));
     acked(&mut bench, b"answered", 24);
     assert_eq!(gap(&mut bench, b"known"), 30);
+    bench.node.set_lossy(true);
+    assert_eq!(gap(&mut bench, b"lost"), 20);
+    bench.node.set_lossy(false);
+    assert_eq!(gap(&mut bench, b"calm again"), 30);
 }
 
 /// Of what this node has said.
