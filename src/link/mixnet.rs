@@ -89,14 +89,15 @@ pub async fn to_edge(mut events: mpsc::Receiver<Event>, client: mpsc::Sender<cli
 }
 
 /// Sends an object to a bridge through three relays; waits while the send queue is full.
-pub async fn send(mix: &Handle, to: BridgeId, object: Object) {
+pub async fn send(mix: &Handle, to: BridgeId, object: Object, prompt: bool) {
     let Ok(to) = PeerKey::from_bytes(to.0) else {
         tracing::error!("the key of a bridge is no key");
         return;
     };
-    let urgency = match object.kind {
-        Kind::TopUp | Kind::Cover => Urgency::Background,
-        Kind::Mvds | Kind::Request | Kind::Response => Urgency::Prompt,
+    let urgency = if prompt {
+        Urgency::Prompt
+    } else {
+        Urgency::Background
     };
     if let Err(error) = mix.send_with(to, pack(object), urgency).await {
         tracing::debug!(%error, "an object was not sent");

@@ -75,9 +75,9 @@ pub(super) async fn start(
     });
     let requests = port(&mut ports, {
         let mix = mix.clone();
-        move |(to, object)| {
+        move |(to, object, prompt)| {
             let mix = mix.clone();
-            async move { link::mixnet::send(&mix, to, object).await }
+            async move { link::mixnet::send(&mix, to, object, prompt).await }
         }
     });
     let out = Out {
@@ -132,7 +132,7 @@ const RETRY_MIN: Duration = Duration::from_secs(3);
 /// Where the outputs of the client go.
 struct Out {
     deliveries: mpsc::Sender<Envelope>,
-    requests: mpsc::Sender<(BridgeId, Object)>,
+    requests: mpsc::Sender<(BridgeId, Object, bool)>,
     mix: MixHandle,
     core: mpsc::WeakSender<client::Input>,
     watching: Watching,
@@ -143,7 +143,9 @@ impl Out {
         while let Some(output) = outputs.recv().await {
             match output {
                 client::Output::Deliver(envelope) => put(&self.deliveries, envelope).await,
-                client::Output::Send { to, object } => put(&self.requests, (to, object)).await,
+                client::Output::Send { to, object, prompt } => {
+                    put(&self.requests, (to, object, prompt)).await
+                }
                 client::Output::WantBlocks { count } => {
                     let blocks = link::mixnet::blocks(&self.mix, count).await;
                     link::legacy::tell(&self.core, client::Input::Blocks(blocks)).await;

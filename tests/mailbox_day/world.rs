@@ -507,11 +507,12 @@ impl World {
                         made.iter().flatten().map(block).collect(),
                     ))
                 }
-                client::Output::Send { to, object } => {
+                client::Output::Send { to, object, prompt } => {
                     let to = PeerKey::from_bytes(to.0).unwrap();
-                    let urgency = match object.kind {
-                        Kind::TopUp | Kind::Cover => Urgency::Background,
-                        Kind::Mvds | Kind::Request | Kind::Response => Urgency::Prompt,
+                    let urgency = if prompt {
+                        Urgency::Prompt
+                    } else {
+                        Urgency::Background
                     };
                     let _ = self.members[at].node.send_with(to, pack(object), urgency);
                     None

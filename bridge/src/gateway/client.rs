@@ -163,6 +163,8 @@ pub enum Output {
         to: BridgeId,
         /// The object.
         object: Object,
+        /// Whether somebody waits for it; otherwise it prepares for later.
+        prompt: bool,
     },
     /// Hand an envelope to the local client. After a restart one that was not confirmed by [`Input::Handed`] comes again.
     Deliver(Envelope),
@@ -373,7 +375,9 @@ impl Client {
         Some(match self.ledger.poll()? {
             Step::Commit(seq, batch) => Output::Commit { seq, batch },
             Step::Effect(Effect::WantBlocks(count)) => Output::WantBlocks { count },
-            Step::Effect(Effect::Send { to, object }) => Output::Send { to, object },
+            Step::Effect(Effect::Send { to, object, prompt }) => {
+                Output::Send { to, object, prompt }
+            }
             Step::Effect(Effect::Deliver(envelope)) => Output::Deliver(envelope),
             Step::Effect(Effect::Watch { id, key, next }) => Output::Watch {
                 label: id.0,
@@ -526,7 +530,7 @@ fn run(
         tag,
         bytes,
     };
-    turn.send(bridge.id, object);
+    turn.send(bridge.id, object, true);
 }
 
 fn stamp(effect: &mut Effect, now: Now) {

@@ -472,7 +472,7 @@ impl World {
                         self.at(1, Event::ToEdge(client::Input::Blocks(blocks)));
                     }
                 }
-                client::Output::Send { to, object } => {
+                client::Output::Send { to, object, .. } => {
                     assert_eq!(to, bridge_info().id);
                     self.captured.push(object.clone());
                     let frames = object.bytes.len().div_ceil(FRAME).max(1) as u64;

@@ -17,6 +17,7 @@ pub(crate) enum Effect {
     Send {
         to: BridgeId,
         object: Object,
+        prompt: bool,
     },
     Deliver(Envelope),
     Watch {
@@ -56,11 +57,11 @@ impl Turn<'_> {
         bytes
     }
 
-    /// Sends an object to a bridge.
-    pub(crate) fn send(&mut self, to: BridgeId, object: Object) {
+    /// Sends an object to a bridge; `prompt` if somebody waits for it.
+    pub(crate) fn send(&mut self, to: BridgeId, object: Object, prompt: bool) {
         let frames = self.frames_for(object.bytes.len());
         self.line.push(self.now, self.config.slot, frames);
-        self.ledger.effect(Effect::Send { to, object });
+        self.ledger.effect(Effect::Send { to, object, prompt });
     }
 
     /// When an unanswered request is repeated that is handed over now: growing gaps from when it has left, spread so that repetitions do

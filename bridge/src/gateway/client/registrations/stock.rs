@@ -9,7 +9,7 @@
 //! boxes that came   4   5   .   .   8   6        spent: 1  1  .  .  3  0 (number 6 was counted when 8 came)
 //! ```
 //! Blocks that grow old count no more, so they are replaced while they still serve; those whose relays are gone are
-//! thrown away at once.
+//! thrown away at once, by a top-up that waits behind nothing.
 
 use std::time::{Duration, Instant};
 
@@ -95,7 +95,7 @@ impl Registrations {
             ttl_s: u32::try_from(ttl_s).map_or(BLOCK_TTL_S_MAX, |ttl| ttl.min(BLOCK_TTL_S_MAX)),
         }
         .encode();
-        let Some(counter) = self.send(turn, id, Kind::TopUp, &content) else {
+        let Some(counter) = self.send(turn, id, (Kind::TopUp, discard_previous), &content) else {
             return;
         };
         if let Some(live) = self.all.get_mut(&id).and_then(|r| r.live_mut()) {
@@ -125,7 +125,7 @@ impl Registrations {
             auth: Auth::default(),
             body: Ok(body),
         };
-        self.send(turn, id, Kind::Request, &request.encode());
+        self.send(turn, id, (Kind::Request, true), &request.encode());
     }
 
     /// The tag under which a registration is pinged.
@@ -153,7 +153,7 @@ impl Registrations {
         &mut self,
         turn: &mut Turn<'_>,
         id: RegistrationId,
-        kind: Kind,
+        (kind, prompt): (Kind, bool),
         content: &[u8],
     ) -> Option<u64> {
         let registration = self.all.get_mut(&id)?;
@@ -170,7 +170,7 @@ impl Registrations {
         }
         let bytes = sealed.ok()?;
         let counter = u64::from_be_bytes(*bytes.first_chunk()?);
-        turn.send(to, Object { kind, tag, bytes });
+        turn.send(to, Object { kind, tag, bytes }, prompt);
         Some(counter)
     }
 }

@@ -136,7 +136,9 @@ impl Registrations {
             for budget in [frame, PAYLOAD_LEN_MAX] {
                 while let Some(draft) = self.node.draft(now, &peer, budget, &NoBodies) {
                     if !draft.bytes().is_empty()
-                        && self.send(turn, id, Kind::Mvds, draft.bytes()).is_none()
+                        && self
+                            .send(turn, id, (Kind::Mvds, true), draft.bytes())
+                            .is_none()
                     {
                         self.node.pause(&peer);
                         break;
