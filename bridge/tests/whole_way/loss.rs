@@ -132,7 +132,7 @@ fn a_copy_does_not_empty_the_stock() {
     }
     assert!(sent.iter().any(|(_, count)| *count == 2), "{sent:?}");
     for (held, count) in sent {
-        assert!(count == 1 || held > 24, "{count} copies with {held} blocks");
+        assert!(count == 1 || held > 12, "{count} copies with {held} blocks");
         assert!(count <= 2 && (held == 0 || count > 0), "{held}: {count}");
     }
 }

@@ -19,9 +19,9 @@ use crate::seen;
 use crate::store::{Family, StoreError};
 use crate::tracks::node_now;
 
-/// A second copy of a payload leaves so many reply blocks, half of what a client keeps in stock: copies end before what comes next has to
+/// A second copy of a payload leaves so many reply blocks, a third of the low mark of a client: copies end before what comes next has to
 /// wait for want of them.
-const COPY_LEAVES: usize = 24;
+const COPY_LEAVES: usize = 12;
 
 /// One frame in a gap: the largest multiple of the mean, so that nobody waits for ever on a bad draw.
 const PACE_MULTIPLE_MAX: f64 = 8.0;

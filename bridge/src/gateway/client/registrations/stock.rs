@@ -1,7 +1,7 @@
 //! The stock of reply blocks at the bridge, and the pings that tell how large it is.
 //!
 //! It is kept between two marks. What comes back is subtracted, what is sent is added, and a ping, which brings the absolute number,
-//! corrects what packets lost on the way made of it: soon while the stock fills, otherwise every half minute or after [`PING_SPENT`] blocks,
+//! corrects what packets lost on the way made of it: soon while top-ups may be lost, otherwise every half minute or after [`PING_SPENT`] blocks,
 //! whichever is first, and the bridge says by itself when it is empty. What the bridge sent and was lost is seen before that: the boxes of a
 //! registration are numbered without gaps, so a gap is blocks that were spent. A top-up that was lost shows in a ping only.
 //!
@@ -39,7 +39,9 @@ impl Registrations {
             blocks.want(Job::Unregister(id), 1);
         }
         if live.next_ping <= now || live.stock.spent >= PING_SPENT {
-            live.next_ping = now + PING_GAP;
+            // What is on its way may be lost, and so may this ping.
+            let is_known = live.stock.under_way.is_empty();
+            live.next_ping = now + if is_known { PING_GAP } else { PING_SOON };
             live.stock.spent = 0;
             live.pings_unanswered += 1;
             let lost = live.pings_unanswered > PINGS_UNANSWERED_MAX;
