@@ -73,6 +73,8 @@ pub async fn to_edge(mut events: mpsc::Receiver<Event>, client: mpsc::Sender<cli
             // An edge leaves nothing.
             Event::Mailbox(Left { .. } | Lost { .. }) => None,
             Event::SurbsStale => Some(client::Input::BlocksStale),
+            Event::Notice(Notice::LossHigh) => Some(client::Input::Lossy(true)),
+            Event::Notice(Notice::LossUsual) => Some(client::Input::Lossy(false)),
             Event::Object {
                 arrival: Arrival::Forward,
                 ..

@@ -134,6 +134,8 @@ pub enum Input {
         /// The box after them.
         next: u64,
     },
+    /// Whether the mixnet loses much: then requests are repeated sooner.
+    Lossy(bool),
     /// All batches up to this number are durable.
     Committed(u64),
     /// The local client has a delivered envelope; it need not be kept for another [`Output::Deliver`].
@@ -336,6 +338,7 @@ impl Client {
             Input::Skipped { label, next } => {
                 self.chains.advance(&mut turn, RegistrationId(label), next);
             }
+            Input::Lossy(lossy) => turn.line.lossy = lossy,
             Input::Handed(hash) => self.inbox.handed(&mut turn, hash),
             Input::Committed(_) | Input::Tick => {}
         }

@@ -162,3 +162,37 @@ fn a_lost_discard_is_noticed_and_repeated() {
     });
     assert_once(&world, &down);
 }
+
+/// While much is lost, a post is repeated a third sooner.
+#[test]
+fn a_post_is_repeated_sooner_while_much_is_lost() {
+    let gap_ms = |lossy: bool| {
+        let mut world = lossy_and_told(lossy);
+        let before = world.captured.len();
+        let envelope = world.make(0xcd, 6_000_000);
+        world.local_says(&envelope);
+        let sent = |world: &World| {
+            let objects = world.captured[before..].iter();
+            objects
+                .filter(|object| object.kind == Kind::Request)
+                .count()
+        };
+        world.run_until(1_000, "the post", |world| sent(world) == 1);
+        let first_ms = world.now_ms;
+        world.run_until(10_000, "its repetition", |world| sent(world) == 2);
+        world.now_ms - first_ms
+    };
+    // 4 s, and two thirds of it, with a slot before and up to a quarter after.
+    assert!((4_000..5_400).contains(&gap_ms(false)), "{}", gap_ms(false));
+    assert!((2_600..3_800).contains(&gap_ms(true)), "{}", gap_ms(true));
+}
+
+/// A world in which nothing arrives any more, and whether the edge was told.
+fn lossy_and_told(told: bool) -> World {
+    let mut world = lossy(7);
+    world.weather.loss = 0;
+    world.run_for(60_000);
+    world.weather.loss = 100;
+    world.tell_edge(client::Input::Lossy(told));
+    world
+}

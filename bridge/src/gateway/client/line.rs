@@ -19,6 +19,8 @@ pub(crate) const HOLD_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Line {
     free: Option<Instant>,
+    /// The mixnet loses much: what was not answered soon is rather lost than late.
+    pub(crate) lossy: bool,
 }
 
 impl Line {

@@ -67,9 +67,12 @@ impl Turn<'_> {
     /// When an unanswered request is repeated that is handed over now: growing gaps from when it has left, spread so that repetitions do
     /// not fall together. Each gap comes twice: where packets are lost by chance, the second try is as good as the first.
     pub(crate) fn retry_at(&mut self, attempt: u32) -> Instant {
-        let gap = self
-            .config
-            .retry
+        let first = if self.line.lossy {
+            self.config.retry * 2 / 3
+        } else {
+            self.config.retry
+        };
+        let gap = first
             .saturating_mul(1 << (attempt / 2).min(RETRY_DOUBLINGS))
             .min(RETRY_GAP_MAX);
         let spread =
