@@ -13,7 +13,7 @@
 //! | MESSAGE, held | any | queue an ACK again; own OFFERED or SENDING is over |
 //! | MESSAGE, sender not in the group, or body too long | any | refuse: no ACK, nothing passed on |
 //! | ACK | OFFERED, SENDING | over |
-//! | a draft is taken | due | count + 1, due again as [`Retry`](super::retry::Retry) says, parked after 12 |
+//! | a draft is taken | due | count + 1, due again as [`Retry`] says, parked after 12 |
 //! | the transport refuses | due | nothing changes: drop the draft |
 //! | any payload of a peer | parked | count 1, due next epoch |
 //!
@@ -118,7 +118,7 @@ impl Node {
         }
     }
 
-    /// Whether much of what is sent is lost: then records are sent again [sooner](super::retry::Retry::hasty).
+    /// Whether much of what is sent is lost: then records are sent again [sooner](Retry::hasty).
     pub fn set_lossy(&mut self, lossy: bool) {
         self.lossy = lossy;
     }
