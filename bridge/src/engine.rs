@@ -42,7 +42,7 @@ use crate::seen::Sweep;
 use crate::store::{Batch, Family, Store, StoreError};
 use posts::Posts;
 use registrations::Registrations;
-use turn::{Effect, Lines, Turn};
+use turn::{Effect, Turn};
 
 /// What a bridge is made with.
 pub struct Config {
@@ -217,7 +217,6 @@ pub struct Engine {
     rng: ChaCha20Rng,
     ledger: Ledger<Effect>,
     counters: Counters,
-    lines: Lines,
     registrations: Registrations,
     posts: Posts,
     sweeps: [Sweep; 2],
@@ -244,7 +243,7 @@ impl Engine {
             ledger: &mut ledger,
             counters: &mut counters,
             rng: &mut rng,
-            line: Lines::default(),
+            line: (),
         };
         let registrations = Registrations::open(&mut turn).map_err(OpenError::Store)?;
         let posts = Posts::open(&mut turn).map_err(OpenError::Store)?;
@@ -254,7 +253,6 @@ impl Engine {
             rng,
             ledger,
             counters,
-            lines: Lines::default(),
             registrations,
             posts,
             sweeps: [Sweep::new(Family::Seen), Sweep::new(Family::Requests)],
@@ -274,7 +272,7 @@ impl Engine {
             ledger: &mut self.ledger,
             counters: &mut self.counters,
             rng: &mut self.rng,
-            line: self.lines,
+            line: (),
         };
         let (registrations, posts) = (&mut self.registrations, &mut self.posts);
         match input {
@@ -293,10 +291,7 @@ impl Engine {
             Input::Refused { hash, reason } => posts.refused(&mut turn, hash, reason),
             Input::Left { tag, first } => registrations.is_left(&mut turn, tag, first),
             Input::NotLeft { tag, first } => registrations.is_lost(&mut turn, tag, first),
-            Input::Lossy(lossy) => {
-                self.lines.lossy = lossy;
-                registrations.set_lossy(lossy);
-            }
+            Input::Lossy(lossy) => registrations.set_lossy(lossy),
             Input::Committed(_) | Input::Tick => {}
         }
         posts.tick(&mut turn);

@@ -140,9 +140,8 @@ impl Relay {
         let raised = self.rows[place.min(1)].record(returned, lost, loops) && !self.avoided;
         self.history = self.history << 1 | u128::from(returned);
         self.loops = (self.loops + 1).min(HISTORY_LOOPS);
-        if self.avoided && self.loops >= RETURNED_IN_ROW {
-            let returned_in_row = self.history.trailing_ones();
-            self.avoid(returned_in_row < RETURNED_IN_ROW);
+        if self.avoided && self.history.trailing_ones() >= RETURNED_IN_ROW {
+            self.avoid(false);
         }
         raised
     }

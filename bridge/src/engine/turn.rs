@@ -29,15 +29,8 @@ impl From<Trace> for Effect {
     }
 }
 
-/// What is known of the lines to the clients.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Lines {
-    /// The mixnet loses much, so that payloads leave twice.
-    pub(crate) lossy: bool,
-}
-
 /// What the parts of the engine share while one input is handled.
-pub(crate) type Turn<'a> = turn::Turn<'a, Config, Effect, Lines>;
+pub(crate) type Turn<'a> = turn::Turn<'a, Config, Effect, ()>;
 
 impl Turn<'_> {
     /// How many frames an object of this length takes.

@@ -123,6 +123,11 @@ impl Node {
         self.lossy = lossy;
     }
 
+    /// Whether it is.
+    pub fn is_lossy(&self) -> bool {
+        self.lossy
+    }
+
     fn retry(&self) -> Retry {
         if self.lossy {
             self.config.retry.hasty()

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use mixnet::{Notice, PacketKind, PeerKey, Preset};
 
-use super::seconds;
 use super::sim::{Role, World, object};
+use super::{die, seconds};
 
 /// The first alarm of a member after this time.
 fn alarm(world: &World, member: usize, after: Duration) -> Option<Duration> {
@@ -92,13 +92,8 @@ fn an_isolated_relay_notices_by_its_own_loops() {
 fn loss_without_a_pattern_raises_no_alarm() {
     let mut world = World::new(5, 1, 1, Preset::FAST, 7);
     let client = world.first(Role::Client);
-    let mut count = 0u64;
-    world.keep = Box::new(move |_, _| {
-        count = count
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        !(count >> 33).is_multiple_of(10)
-    });
+    let mut die = die();
+    world.keep = Box::new(move |_, _| die() > 0);
     world.run(seconds(500), |_| false);
     let status = world.members[client].node.status();
     let (lost, returned) = (status.counters.loops_lost, status.counters.loops_returned);
@@ -152,12 +147,10 @@ fn a_selective_dropper_is_found_within_500_loops() {
     let mut world = World::new(6, 1, 1, Preset::FAST, 3);
     let client = world.first(Role::Client);
     let bad = world.peer(2);
-    let mut count = 0u64;
+    let mut die = die();
     world.keep = Box::new(move |to, _| {
-        count = count
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        to != 2 || (count >> 33) % 10 >= 3
+        let thrown = die();
+        to != 2 || thrown >= 3
     });
     let avoided = |w: &World, peer: PeerKey| {
         let relays = w.members[client].node.status().loops.relays;

@@ -6,8 +6,8 @@ use mixnet::traffic::Source;
 use mixnet::watch::Verdict;
 use mixnet::{Class, Level, Levels, LowTraffic, Notice, PacketKind, Preset, Protection, SendError};
 
-use super::seconds;
 use super::sim::{Role, World, object};
+use super::{die, seconds};
 
 /// Packets of its own that each member has sent, forwards and answers apart, per second.
 fn truth(world: &World) -> f64 {
@@ -212,13 +212,8 @@ fn where_much_is_lost_messages_leave_a_second_time_in_place_of_cover() {
         let to = world.peer(service);
         world.run(seconds(100), |_| false);
         assert!(!world.members[client].node.status().watch.copies_for_loss);
-        let mut count = 0u64;
-        world.keep = Box::new(move |_, _| {
-            count = count
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            !(count >> 33).is_multiple_of(10)
-        });
+        let mut die = die();
+        world.keep = Box::new(move |_, _| die() > 0);
         let limit = world.now + seconds(100);
         world.run(limit, |_| false);
         let status = world.members[client].node.status();

@@ -187,7 +187,7 @@ impl Registrations {
                 tag,
                 bytes,
             };
-            if turn.line.lossy && registration.credit.len() >= frames + COPY_LEAVES {
+            if self.node.is_lossy() && registration.credit.len() >= frames + COPY_LEAVES {
                 let spare = registration.credit.spend(turn, tag, frames);
                 self.blocks_total = self.blocks_total.saturating_sub(spare.len());
                 turn.ledger.effect(Effect::Reply {

@@ -141,13 +141,8 @@ impl Peer {
         count: u32,
         progress: Progress,
     ) -> Option<Track> {
-        let track = Track {
-            count,
-            progress,
-            ..*self.tracks.get(id)?
-        };
-        self.put(*id, track);
-        Some(track)
+        let left = self.tracks.get(id)?.left;
+        self.replace(id, count, progress, left)
     }
 
     /// A record is sent for the `count`-th time, in the epoch `left`.
@@ -158,10 +153,20 @@ impl Peer {
         left: u64,
         progress: Progress,
     ) -> Option<Track> {
+        self.replace(id, count, progress, (count == 1).then_some(left))
+    }
+
+    fn replace(
+        &mut self,
+        id: &MessageId,
+        count: u32,
+        progress: Progress,
+        left: Option<u64>,
+    ) -> Option<Track> {
         let track = Track {
             count,
             progress,
-            left: (count == 1).then_some(left),
+            left,
             ..*self.tracks.get(id)?
         };
         self.put(*id, track);

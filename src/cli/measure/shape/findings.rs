@@ -208,9 +208,7 @@ impl Found {
         let rests = ways.iter().flat_map(|way| way.rests.iter().copied());
         let all: Vec<f64> = rests.collect();
         let exponential = Erlang::exponential(delay);
-        let step = (all.len() / HOP_SAMPLES).max(1);
-        let some = all.iter().copied().step_by(step).take(HOP_SAMPLES);
-        let sorted_some = sorted(some.collect());
+        let sorted_some = sorted(evenly(&all, HOP_SAMPLES).copied().collect());
         let fit = exponential.fit(&sorted_some, CONSTANT_MAX);
         let bound = distance_max(sorted_some.len());
         let count = all.len();
@@ -232,8 +230,7 @@ impl Found {
 
     /// From the first link to the last against the sum of three delays.
     fn way(&mut self, ways: &[Journey], delay: f64) {
-        let step = (ways.len() / WAY_SAMPLES).max(1);
-        let samples = ways.iter().step_by(step).take(WAY_SAMPLES);
+        let samples = evenly(ways, WAY_SAMPLES);
         let sorted = sorted(samples.map(|way| way.seconds).collect());
         let erlang = Erlang {
             stages: RELAYS as u32,
@@ -405,6 +402,12 @@ fn own_times(node: &Node) -> Vec<u64> {
 fn times(all: &[u64], phase: &Phase) -> Vec<f64> {
     let within = all.iter().filter(|at| phase.holds(**at));
     sorted(within.map(|at| (at - phase.from_ns) as f64 / 1e9).collect())
+}
+
+/// At most so many of them, evenly from first to last.
+fn evenly<T>(all: &[T], most: usize) -> impl Iterator<Item = &T> {
+    let step = (all.len() / most).max(1);
+    all.iter().step_by(step).take(most)
 }
 
 fn sorted(mut samples: Vec<f64>) -> Vec<f64> {
