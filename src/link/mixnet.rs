@@ -15,8 +15,13 @@ use bridge::gateway::client;
 use bridge::port::{BridgeId, ChainSecret, Kind, Object, ReplyBlock, Tag};
 use tokio::sync::mpsc;
 
-/// What the mixnet brings to a bridge: requests, acks, reply blocks.
-pub async fn to_bridge(mut events: mpsc::Receiver<Event>, engine: mpsc::Sender<engine::Input>) {
+/// What the mixnet brings to a bridge: requests, acks, reply blocks. A bridge with strict protection is not told of losses, since it
+/// would send deliveries twice then.
+pub async fn to_bridge(
+    mut events: mpsc::Receiver<Event>,
+    engine: mpsc::Sender<engine::Input>,
+    strict: bool,
+) {
     while let Some(event) = events.recv().await {
         let input = match event {
             Event::Object {
@@ -34,7 +39,7 @@ pub async fn to_bridge(mut events: mpsc::Receiver<Event>, engine: mpsc::Sender<e
             // A bridge watches no chains.
             Event::Mailbox(Found { .. } | Skipped { .. }) => None,
             // A bridge asks nothing, so nobody answers it; its own blocks do not exist.
-            Event::Notice(Notice::LossHigh) => Some(engine::Input::Lossy(true)),
+            Event::Notice(Notice::LossHigh) => (!strict).then_some(engine::Input::Lossy(true)),
             Event::Notice(Notice::LossUsual) => Some(engine::Input::Lossy(false)),
             Event::Object {
                 arrival: Arrival::Reply,
@@ -190,5 +195,26 @@ mod tests {
         let mut packed = pack(object);
         packed.kind = 9;
         assert_eq!(unpack(packed), None);
+    }
+
+    /// What a bridge hears of losses.
+    async fn hears(strict: bool) -> Vec<engine::Input> {
+        let (events, from_mix) = mpsc::channel(4);
+        let (engine, mut inputs) = mpsc::channel(4);
+        for notice in [Notice::LossHigh, Notice::LoopsVanish] {
+            events.try_send(Event::Notice(notice)).unwrap();
+        }
+        drop(events);
+        to_bridge(from_mix, engine, strict).await;
+        std::iter::from_fn(|| inputs.try_recv().ok()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_strict_bridge_is_not_told_of_losses() {
+        assert!(matches!(
+            hears(false).await[..],
+            [engine::Input::Lossy(true)]
+        ));
+        assert!(hears(true).await.is_empty());
     }
 }

@@ -35,7 +35,11 @@ pub(super) fn start(
     let (from_whisper, from_mix) = (whisper.events.take()?, mix.events.take()?);
     let mut feeds = JoinSet::new();
     feeds.spawn(link::legacy::to_bridge(from_whisper, running.input.clone()));
-    feeds.spawn(link::mixnet::to_bridge(from_mix, running.input.clone()));
+    feeds.spawn(link::mixnet::to_bridge(
+        from_mix,
+        running.input.clone(),
+        mix.protection.strict,
+    ));
 
     let (whisper, mix) = (whisper.handle.clone(), mix.handle.clone());
     let sealer = link::legacy::Sealer::new(whisper.clone());
