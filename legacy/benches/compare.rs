@@ -24,7 +24,7 @@ use legacy::rlpx::session::{Config, Input, Output, Session};
 use legacy::shh::filter::{Filter, Filters, Via};
 use legacy::shh::message::Padding;
 use legacy::shh::pow::Search;
-use legacy::shh::seal::{OpenKey, SealTo, SymKey, seal};
+use legacy::shh::seal::{OpenKey, SealTo, SymKey, open_each, seal};
 use legacy::shh::{Draft, Envelope, Topic};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
@@ -145,6 +145,7 @@ fn open(geth: &str) -> Vec<Row> {
             ..row("refuse, symmetric", time(|| wrong.open(&data)), "", "")
         },
     ];
+    rows.push(together(&right, SealTo::Symmetric(&key), geth));
     let public = secret(5).public();
     let data = sealed(SealTo::Public(&public), &[7; PAYLOAD_LEN]);
     let (right, wrong) = (OpenKey::Private(secret(5)), OpenKey::Private(secret(6)));
@@ -154,6 +155,7 @@ fn open(geth: &str) -> Vec<Row> {
         geth,
         "BenchmarkDecryptionAsymValid",
     ));
+    rows.push(together(&right, SealTo::Public(&public), geth));
     rows.push(row(
         "refuse, asymmetric",
         time(|| wrong.open(&data)),
@@ -181,6 +183,33 @@ fn open(geth: &str) -> Vec<Row> {
     }
     rows.extend([1, 100, 10_000].map(unmatched));
     rows
+}
+
+/// One of eight that are opened together, each signed by somebody else, as the filters of a node do it while more wait.
+fn together(key: &OpenKey, to: SealTo<'_>, geth: &str) -> Row {
+    let data: Vec<Vec<u8>> = (0..8)
+        .map(|number| {
+            let (signer, mut rng) = (secret(20 + number), ChaCha20Rng::from_seed([number; 32]));
+            let payload = [number; PAYLOAD_LEN];
+            seal(to, &payload, Padding::Random, Some(&signer), &mut rng).expect("a short payload")
+        })
+        .collect();
+    let sealed: Vec<(&OpenKey, &[u8])> = data.iter().map(|data| (key, data.as_slice())).collect();
+    let (kind, bench) = match to {
+        SealTo::Symmetric(_) => ("symmetric", "BenchmarkDecryptionSymValid"),
+        SealTo::Public(_) => ("asymmetric", "BenchmarkDecryptionAsymValid"),
+    };
+    let ns = time(|| {
+        let opened = open_each(&sealed);
+        assert!(opened.iter().all(Result::is_ok), "it is the right key");
+        opened
+    });
+    row(
+        &format!("open, {kind}, eight together"),
+        ns / 8.0,
+        geth,
+        bench,
+    )
 }
 
 /// An envelope that is for nobody here.

@@ -11,7 +11,7 @@
 //! | `discv4` | a datagram, its hash put right | written anew it reads as the same; who is believed is a point at a place |
 //! | `enr` | text | one record has one text; its key is a point |
 //! | `enr_pairs` | a node record, up to its signature | its key is a point, its places are in it |
-//! | `signature` | a digest and a signature | who is recovered is a point, by which all but a high s verifies |
+//! | `signature` | a digest and a signature | who is recovered is a point, by which all but a high s verifies, and the same together with others |
 //! | `frame` | a script: sealed, damaged, cut | only what was sealed comes out, in its order, within the bound |
 //! | `base` | a Hello, a Disconnect, a Snappy block | reasons keep their number; inflated is within the bound |
 //! | `enode` | text | displayed it reads as the same enode |

@@ -6,8 +6,8 @@
 //! calls ──▶ jobs ────▶┘
 //! ```
 //!
-//! A job goes before an envelope, so that a call is answered while thousands of envelopes wait; opening them, which may take
-//! a hundred microseconds each and filter, holds up neither the network nor the runtime.
+//! A job goes before the next envelopes, so that a call is answered while thousands of them wait; opening some, which may take
+//! a hundred microseconds for each of them and each filter, holds up neither the network nor the runtime.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -94,8 +94,8 @@ impl Clients {
                             Some(job) => job(&mut desk),
                             None => return,
                         },
-                        (envelope, via) = intake.take() => {
-                            let reached = desk.inbox.deliver(&envelope, via);
+                        envelopes = intake.take() => {
+                            let reached = desk.inbox.deliver_each(&envelopes);
                             desk.tell(&reached);
                             let counters = desk.inbox.counters();
                             waiting.delivered.store(counters.delivered, Ordering::Relaxed);

@@ -11,7 +11,7 @@ use legacy::shh::Envelope;
 use legacy::shh::filter::Via;
 use tokio::sync::Notify;
 
-use super::limits::{INTAKE_BYTES_MAX, INTAKE_MAX};
+use super::limits::{INTAKE_BYTES_MAX, INTAKE_MAX, OPENED_TOGETHER};
 
 /// The queue. Clones are the same queue.
 #[derive(Debug, Clone, Default)]
@@ -57,11 +57,12 @@ impl Intake {
         self.0.open.store(open, Ordering::Relaxed);
     }
 
-    /// Takes the oldest, waiting for one. For one reader.
-    pub(crate) async fn take(&self) -> (Arc<Envelope>, Via) {
+    /// Takes the oldest, as many as are opened together, waiting for one. For one reader.
+    pub(crate) async fn take(&self) -> Vec<(Arc<Envelope>, Via)> {
         loop {
-            if let Some(one) = self.pop() {
-                return one;
+            let oldest = self.pop();
+            if !oldest.is_empty() {
+                return oldest;
             }
             self.0.arrived.notified().await;
         }
@@ -77,11 +78,12 @@ impl Intake {
         self.0.dropped.load(Ordering::Relaxed)
     }
 
-    fn pop(&self) -> Option<(Arc<Envelope>, Via)> {
+    fn pop(&self) -> Vec<(Arc<Envelope>, Via)> {
         let mut queue = self.lock();
-        let one = queue.envelopes.pop_front()?;
-        queue.bytes -= one.0.size();
-        Some(one)
+        let some = queue.envelopes.len().min(OPENED_TOGETHER);
+        let oldest: Vec<_> = queue.envelopes.drain(..some).collect();
+        queue.bytes -= oldest.iter().map(|(one, _)| one.size()).sum::<usize>();
+        oldest
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
@@ -125,7 +127,9 @@ mod tests {
             intake.put(&envelope(nonce, 10), Via::Pool);
         }
         assert_eq!((intake.len(), intake.dropped()), (INTAKE_MAX, 3));
-        assert_eq!(intake.take().await.0.fields().nonce(), 3);
+        let oldest = intake.take().await;
+        let nonces: Vec<u64> = oldest.iter().map(|(one, _)| one.fields().nonce()).collect();
+        assert_eq!(nonces, (3..3 + OPENED_TOGETHER as u64).collect::<Vec<_>>());
     }
 
     #[tokio::test]
@@ -137,7 +141,8 @@ mod tests {
         assert_eq!((intake.len() as u64) + intake.dropped(), 40);
         assert!(intake.lock().bytes <= INTAKE_BYTES_MAX);
         while intake.len() > 0 {
-            assert_eq!(intake.take().await.1, Via::Direct);
+            let oldest = intake.take().await;
+            assert!(oldest.iter().all(|(_, via)| *via == Via::Direct));
         }
         assert_eq!(intake.lock().bytes, 0);
     }

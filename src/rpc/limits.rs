@@ -38,7 +38,10 @@ pub const PING_EVERY: Duration = Duration::from_secs(60);
 /// Envelopes that wait to be held against the filters, go-ethereum's number; then the oldest goes.
 pub const INTAKE_MAX: usize = 1024;
 
-/// Bytes of these envelopes: a minute of a busy network.
+/// Envelopes that are opened together, before the next call is answered: as many signers as are found out side by side.
+pub const OPENED_TOGETHER: usize = 8;
+
+/// Bytes of the envelopes that wait: a minute of a busy network.
 pub const INTAKE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Requests that wait for the task that holds keys and filters: it answers in microseconds, more would hide a fault.

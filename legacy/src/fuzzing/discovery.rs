@@ -1,12 +1,13 @@
 //! Discovery: datagrams, and records of nodes.
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use super::is_point;
 use crate::discv4::packet::{Message, PacketError, Unverified};
 use crate::discv4::{BUCKET_LEN_MAX, DATAGRAM_LEN_MAX};
 use crate::enr::{self, RECORD_LEN_MAX, Record};
-use crate::identity::{PublicKey, SIGNATURE_LEN};
+use crate::identity::{KeyError, PublicKey, SIGNATURE_LEN, SecretKey};
 use crate::keccak::{DIGEST_LEN, keccak256};
 
 /// A datagram: whether its hash is put right, and its bytes.
@@ -91,7 +92,9 @@ pub fn signature(data: &[u8]) {
     let Some(signature) = rest.first_chunk::<SIGNATURE_LEN>() else {
         return;
     };
-    if let Ok(key) = PublicKey::recover(digest, signature) {
+    let found = PublicKey::recover(digest, signature);
+    among_others(digest, signature, found);
+    if let Ok(key) = found {
         is_point(&key);
         let (plain, _) = signature.split_first_chunk().expect("it is longer");
         let high = signature[32..64] > HALF_ORDER[..];
@@ -101,6 +104,25 @@ pub fn signature(data: &[u8]) {
             "only a high s is refused"
         );
     }
+}
+
+/// The same is found out together with seven signatures of one key, and they are not disturbed.
+fn among_others(
+    digest: &[u8; DIGEST_LEN],
+    signature: &[u8; SIGNATURE_LEN],
+    found: Result<PublicKey, KeyError>,
+) {
+    static OTHER: LazyLock<(PublicKey, [u8; SIGNATURE_LEN])> = LazyLock::new(|| {
+        let key = SecretKey::from_bytes(&[5; 32]).expect("in range");
+        (key.public(), key.sign(&[6; DIGEST_LEN]))
+    });
+    let (other, others) = &*OTHER;
+    let lane = usize::from(digest[0] % 8);
+    let mut all = [(&[6; DIGEST_LEN], others); 8];
+    all[lane] = (digest, signature);
+    let mut expected = [Ok(*other); 8];
+    expected[lane] = found;
+    assert_eq!(PublicKey::recover_each(&all), expected);
 }
 
 /// From whom neighbours are told: from anywhere, from our network, from this machine.

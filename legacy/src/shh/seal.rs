@@ -122,12 +122,50 @@ impl OpenKey {
 
     /// Opens the data of an envelope.
     pub fn open(&self, data: &[u8]) -> Result<Plaintext, OpenError> {
-        let text = match self {
-            OpenKey::Symmetric(key) => key.open(data)?,
-            OpenKey::Private(key) => ecies::decrypt(key, data, &[]).map_err(OpenError::Ecies)?,
-        };
-        message::decode(&text).map_err(OpenError::Message)
+        message::decode(&self.decrypt(data)?).map_err(OpenError::Message)
     }
+
+    fn decrypt(&self, data: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        match self {
+            OpenKey::Symmetric(key) => key.open(data),
+            OpenKey::Private(key) => ecies::decrypt(key, data, &[]).map_err(OpenError::Ecies),
+        }
+    }
+}
+
+/// Opens some data, in their order and with a key for each, as [`OpenKey::open`] does. What is computed on the curve, to
+/// agree on a key and to find out who signed, costs less for several together.
+pub fn open_each<'k>(sealed: &[(&'k OpenKey, &'k [u8])]) -> Vec<Result<Plaintext, OpenError>> {
+    let private = |(key, data): &(&'k OpenKey, &'k [u8])| match key {
+        OpenKey::Symmetric(_) => None,
+        OpenKey::Private(key) => Some((key, *data)),
+    };
+    let private: Vec<(&SecretKey, &[u8])> = sealed.iter().filter_map(private).collect();
+    let mut agreed = ecies::decrypt_each(&private).into_iter();
+    let mut decrypt = |(key, data): &(&OpenKey, &[u8])| match key {
+        OpenKey::Symmetric(key) => key.open(data),
+        OpenKey::Private(_) => {
+            let agreed = agreed.next().expect("one for each private key");
+            agreed.map_err(OpenError::Ecies)
+        }
+    };
+    let decrypted: Vec<_> = sealed.iter().map(&mut decrypt).collect();
+    let texts: Vec<&[u8]> = decrypted
+        .iter()
+        .flatten()
+        .map(|text| text.as_slice())
+        .collect();
+    let mut read = message::decode_each(&texts).into_iter();
+    decrypted
+        .iter()
+        .map(|text| match text {
+            Ok(_) => {
+                let read = read.next().expect("one for each text");
+                read.map_err(OpenError::Message)
+            }
+            Err(error) => Err(*error),
+        })
+        .collect()
 }
 
 /// Name of a key.
