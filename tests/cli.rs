@@ -207,6 +207,38 @@ fn version_names_the_protocols() {
 }
 
 #[test]
+fn a_network_that_cannot_serve_its_purpose_is_refused_before_it_starts() {
+    for (args, part) in [
+        (&["demo", "--relays", "2"][..], "--relays 2 is too few"),
+        (&["demo", "--kill-relay-after", "1"], "give 4 or more"),
+        (
+            &["demo", "--relays", "4", "--kill-relay-after", "6"],
+            "messages 1 to 5",
+        ),
+        (
+            &["demo", "--relays", "4", "--kill-relay-after", "0"],
+            "never comes",
+        ),
+        (&["demo", "--messages", "0"], "shows nothing"),
+        (
+            &["measure", "shape", "--relays", "2"],
+            "--relays 2 is too few",
+        ),
+        (&["measure", "shape", "--edges", "0"], "sends nothing"),
+        (&["measure", "shape", "--seconds", "0"], "sends nothing"),
+    ] {
+        let refused = ferry(args);
+        assert_eq!(code(&refused), 2, "{args:?}");
+        assert!(
+            explains(&refused).contains(part),
+            "{args:?}: {}",
+            stderr(&refused)
+        );
+        assert_eq!(stdout(&refused), "", "{args:?}");
+    }
+}
+
+#[test]
 fn places_that_are_no_node_are_refused() {
     let base = tempfile::tempdir().unwrap();
     let none = base.path().join("none");

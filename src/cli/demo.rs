@@ -61,11 +61,59 @@ const NETWORK_WITHIN: Duration = Duration::from_secs(120);
 /// Clients attach, and the edge registers, within this time; it takes a second or two.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
+/// The last of the four hops is the bridge, or the edge.
+const RELAYS_OF_A_WAY: usize = mixnet::geometry::HOPS - 1;
+
 /// The public chat that Alice and Bob are in.
 const CHAT: &str = "ferry-demo";
 
 pub(super) fn run(options: &Options) -> Result<Exit, Failure> {
+    check(options)?;
     runtime::of_a_command()?.block_on(show(options))
+}
+
+/// Refuses what would fail only after the network has started.
+fn check(options: &Options) -> Result<(), Failure> {
+    enough_relays(
+        options.relays,
+        usize::from(options.kill_relay_after.is_some()),
+    )?;
+    if options.messages == 0 {
+        return Err(Failure::new(
+            Exit::Usage,
+            "--messages 0 shows nothing",
+            "nobody would say anything",
+            "give 1 or more",
+        ));
+    }
+    match options.kill_relay_after {
+        Some(after) if !(1..=options.messages).contains(&after) => Err(Failure::new(
+            Exit::Usage,
+            format!("--kill-relay-after {after} never comes"),
+            format!("each sends messages 1 to {}", options.messages),
+            "give one of these numbers, or more --messages",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses fewer relays than a way has, and as many more as will be killed.
+pub(super) fn enough_relays(relays: usize, killed: usize) -> Result<(), Failure> {
+    let needed = RELAYS_OF_A_WAY + killed;
+    if relays >= needed {
+        return Ok(());
+    }
+    let killed = if killed > 0 {
+        ", and one is killed"
+    } else {
+        ""
+    };
+    Err(Failure::new(
+        Exit::Usage,
+        format!("--relays {relays} is too few"),
+        format!("a way leads over {RELAYS_OF_A_WAY} of them{killed}"),
+        format!("give {needed} or more"),
+    ))
 }
 
 async fn show(options: &Options) -> Result<Exit, Failure> {

@@ -23,6 +23,7 @@ use mixnet::shape::reading::Node;
 use self::findings::{Line, Sight, Verdict};
 use self::load::Crowd;
 use self::probe::Probe;
+use crate::cli::demo::enough_relays;
 use crate::cli::demo::network::{self, Network};
 use crate::cli::{out, runtime};
 use crate::devnet::layout::TRACE_FILE;
@@ -87,6 +88,18 @@ impl Phase {
 }
 
 pub(super) fn run(options: &Options) -> Result<Exit, Failure> {
+    enough_relays(options.relays, 0)?;
+    if options.edges == 0 || options.seconds == 0 {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "--edges {} for --seconds {} sends nothing",
+                options.edges, options.seconds
+            ),
+            "silence and load are compared, and the load comes from edges",
+            "give 1 or more of both",
+        ));
+    }
     let preset = Preset::named(&options.preset)
         .filter(|preset| preset.delay_ms_mean == Preset::SERVICE.delay_ms_mean)
         .filter(|preset| preset.payload_rate > 0.0);
