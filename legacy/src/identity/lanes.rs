@@ -56,16 +56,12 @@ pub(super) fn agree(
     for (bytes, (secret, _)) in secrets.iter_mut().zip(&pairs) {
         *bytes = *secret.to_bytes();
     }
-    Some(simd.vectorize(
-        Agreements {
-            simd,
-            points:
-                &pairs.map(|(_, public)| {
-                    halves(&public.to_bytes()).map(|half| field::from_bytes(&half))
-                }),
-            secrets: &Digits::of_four_bits(&secrets),
-        },
-    ))
+    let points = pairs.map(|(_, public)| halves(&public.to_bytes()));
+    Some(simd.vectorize(Agreements {
+        simd,
+        points: &points.map(|halves| halves.map(|half| field::from_bytes(&half))),
+        secrets: &Digits::of_four_bits(&secrets),
+    }))
 }
 
 fn halves(bytes: &[u8; PUBLIC_KEY_LEN]) -> [[u8; 32]; 2] {

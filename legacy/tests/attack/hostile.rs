@@ -180,7 +180,7 @@ async fn openings(mut dice: Dice, (node, number, count, sent): Work) {
         };
         // The node may have closed already, which is what is wanted.
         if stream.write_all(&packet).await.is_ok() && stream.shutdown().await.is_ok() {
-            drained(&mut stream).await;
+            assert!(drained(&mut stream).await, "the node closes in time");
         }
         reset(&stream);
         sent.openings.fetch_add(1, Ordering::Relaxed);
@@ -205,7 +205,7 @@ async fn frames(mut dice: Dice, (node, number, count, sent): Work) {
             dice.damage(link.unsent());
         }
         if link.flush().await.is_some() && link.stream.shutdown().await.is_ok() {
-            drained(&mut link.stream).await;
+            assert!(drained(&mut link.stream).await, "the node closes in time");
         }
         reset(&link.stream);
         done += 1;
