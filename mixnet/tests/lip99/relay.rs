@@ -18,6 +18,8 @@ use super::net::Net;
 use super::reading::{Found, peel};
 
 const PROTOCOL: StreamProtocol = StreamProtocol::new("/mix/1.0.0");
+/// A stream opens in milliseconds, or is asked for again.
+const ATTEMPT: Duration = Duration::from_secs(5);
 
 pub(super) struct Relay {
     task: JoinHandle<()>,
@@ -133,9 +135,10 @@ async fn write(
     let at = Multiaddr::from(ip).with(Protocol::Tcp(port));
     let mut stream = loop {
         let _ = dials.send((peer, at.clone())).await;
-        match control.open_stream(peer, PROTOCOL).await {
-            Ok(stream) => break stream,
-            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        // The library forgets who asks in the moment in which the dial comes through.
+        match tokio::time::timeout(ATTEMPT, control.open_stream(peer, PROTOCOL)).await {
+            Ok(Ok(stream)) => break stream,
+            _ => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     };
     while let Some(packet) = packets.recv().await {

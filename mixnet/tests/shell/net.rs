@@ -21,6 +21,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// Nothing here takes this long unless it is broken.
 pub const LONG: Duration = Duration::from_secs(60);
+/// A stream of a rogue opens in milliseconds, or is asked for again.
+const ATTEMPT: Duration = Duration::from_secs(5);
 
 /// The number of the mix key of every [`Net::hop_at`].
 pub const ROGUE: u8 = 200;
@@ -380,9 +382,9 @@ impl Rogue {
         let protocol = StreamProtocol::new("/mix/1.0.0");
         let start = Instant::now();
         loop {
-            match timeout(LONG, self.control.open_stream(self.to, protocol.clone())).await {
+            match timeout(ATTEMPT, self.control.open_stream(self.to, protocol.clone())).await {
                 Ok(Ok(stream)) => return stream,
-                // The dial may not be through yet.
+                // The dial may not be through yet, or come through in the moment of the question, which the library then forgets.
                 other => assert!(start.elapsed() < LONG, "{other:?}"),
             }
             sleep(Duration::from_millis(20)).await;
