@@ -39,7 +39,8 @@ struct Run {
     confirmed: BTreeSet<(PeerId, BatchHash)>,
     delivered: BTreeSet<EnvelopeHash>,
     made: Vec<Envelope>,
-    /// Whether the wall clock ever went back: then a second delivery is no fault.
+    /// Whether the wall clock ever went back: then what expired and was forgotten can be valid again, and what is delivered or
+    /// said a second time is no fault.
     went_back: bool,
     next_peer: u64,
 }
@@ -339,7 +340,12 @@ impl Run {
         }
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
+        if self.went_back {
+            for known in self.peers.values_mut() {
+                known.retain(|hash| self.node.envelope(hash).is_some());
+            }
+        }
         assert!(self.node.pooled() <= POOL_ENVELOPES_MAX);
         assert!(self.node.pooled_bytes() <= POOL_BYTES_MAX);
         assert_eq!(self.node.envelopes().count(), self.node.pooled());
