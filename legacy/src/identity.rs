@@ -92,19 +92,9 @@ impl SecretKey {
     /// Some agreements, in their order, each as [`SecretKey::agree`] makes it. On a processor that has AVX-512 with IFMA eight
     /// together take the time of three.
     pub fn agree_each(pairs: &[(&SecretKey, &PublicKey)]) -> Vec<Zeroizing<[u8; 32]>> {
-        let mut agreed = Vec::with_capacity(pairs.len());
-        for some in pairs.chunks(lanes::LANES) {
-            let found = (some.len() >= LANES_PAY_FROM)
-                .then(|| lanes::agree(some))
-                .flatten()
-                .unwrap_or_default();
-            let found = some.iter().zip(found);
-            agreed
-                .extend(found.map(|((secret, public), found)| {
-                    found.unwrap_or_else(|| secret.agree(public))
-                }));
-        }
-        agreed
+        side_by_side(pairs, lanes::agree, |(secret, public), found| {
+            found.unwrap_or_else(|| secret.agree(public))
+        })
     }
 
     /// Signs 32 bytes as they are, without hashing them.
@@ -221,21 +211,34 @@ impl PublicKey {
     /// The keys that made some signatures, in their order, each as [`PublicKey::recover`] finds it. On a processor that has
     /// AVX-512 with IFMA eight together take the time of three.
     pub fn recover_each(signed: &[Signed<'_>]) -> Vec<Result<PublicKey, KeyError>> {
-        let mut keys = Vec::with_capacity(signed.len());
-        for some in signed.chunks(lanes::LANES) {
-            let found = (some.len() >= LANES_PAY_FROM)
-                .then(|| lanes::recover(some))
-                .flatten()
-                .unwrap_or_default();
-            keys.extend(some.iter().zip(found).map(|((digest, signature), found)| {
-                // What is not found there may be found all the same, and if not, the reason is.
-                found
-                    .and_then(|point| PublicKey::from_bytes(&point).ok())
-                    .map_or_else(|| PublicKey::recover(digest, signature), Ok)
-            }));
-        }
-        keys
+        side_by_side(signed, lanes::recover, |(digest, signature), found| {
+            // What is not found there may be found all the same, and if not, the reason is.
+            found
+                .and_then(|point| PublicKey::from_bytes(&point).ok())
+                .map_or_else(|| PublicKey::recover(digest, signature), Ok)
+        })
     }
+}
+
+/// What comes of each, in their order, once it is known what the lanes found, if they were asked.
+fn side_by_side<T, Found, Out>(
+    all: &[T],
+    in_lanes: fn(&[T]) -> Option<[Option<Found>; lanes::LANES]>,
+    finish: impl Fn(&T, Option<Found>) -> Out,
+) -> Vec<Out> {
+    let mut done = Vec::with_capacity(all.len());
+    for some in all.chunks(lanes::LANES) {
+        let found = (some.len() >= LANES_PAY_FROM)
+            .then(|| in_lanes(some))
+            .flatten()
+            .unwrap_or_default();
+        done.extend(
+            some.iter()
+                .zip(found)
+                .map(|(one, found)| finish(one, found)),
+        );
+    }
+    done
 }
 
 impl fmt::Debug for PublicKey {

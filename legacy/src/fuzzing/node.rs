@@ -23,6 +23,7 @@ pub fn node(data: &[u8]) {
             return;
         }
         run.drain();
+        run.forget();
         run.check();
     }
 }
@@ -340,12 +341,16 @@ impl Run {
         }
     }
 
-    fn check(&mut self) {
+    /// What the node has forgotten, it may say again once the wall clock went back.
+    fn forget(&mut self) {
         if self.went_back {
             for known in self.peers.values_mut() {
                 known.retain(|hash| self.node.envelope(hash).is_some());
             }
         }
+    }
+
+    fn check(&self) {
         assert!(self.node.pooled() <= POOL_ENVELOPES_MAX);
         assert!(self.node.pooled_bytes() <= POOL_BYTES_MAX);
         assert_eq!(self.node.envelopes().count(), self.node.pooled());

@@ -131,16 +131,13 @@ pub fn decode(text: &[u8]) -> Result<Plaintext, MessageError> {
 /// Reads some plaintexts, in their order, each as [`decode`] does. Finding out who signed costs less for several together.
 pub fn decode_each(texts: &[&[u8]]) -> Vec<Result<Plaintext, MessageError>> {
     let read: Vec<_> = texts.iter().map(|text| Parts::read(text)).collect();
-    let signed = || {
-        read.iter()
-            .flatten()
-            .filter(|parts| parts.signature.is_some())
-    };
-    let covered: Vec<&[u8]> = signed().map(|parts| parts.signed).collect();
+    let signed = read.iter().flatten();
+    let (covered, signatures): (Vec<&[u8]>, Vec<_>) = signed
+        .filter_map(|parts| Some((parts.signed, parts.signature?)))
+        .unzip();
     let digests = keccak256_each(&covered);
-    let signatures = signed().filter_map(|parts| parts.signature);
-    let signatures: Vec<Signed<'_>> = digests.iter().zip(signatures).collect();
-    let mut signers = PublicKey::recover_each(&signatures).into_iter();
+    let signed: Vec<Signed<'_>> = digests.iter().zip(signatures).collect();
+    let mut signers = PublicKey::recover_each(&signed).into_iter();
     read.into_iter()
         .map(|parts| {
             let parts = parts?;
